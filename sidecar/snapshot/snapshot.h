@@ -1,0 +1,146 @@
+/*
+ * The configuration that the data path reads: immutable, typed, refcounted resources in an index. Plain data for all stages; built and
+ * validated from protobuf by snapshot/build.c, replaced as a whole by a pointer swap; each connection and request holds a reference.
+ */
+#ifndef WEFT_SIDECAR_SNAPSHOT_H
+#define WEFT_SIDECAR_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "certs/chain.h"
+#include "lib/base/map.h"
+#include "lib/net/addr.h"
+
+enum mesh_protocol { MESH_PROTO_SNIFF, MESH_PROTO_HTTP, MESH_PROTO_HTTP2, MESH_PROTO_TCP, MESH_PROTO_TLS };
+enum mesh_mtls { MTLS_STRICT, MTLS_PERMISSIVE, MTLS_DISABLE };
+enum mesh_balancer { BALANCER_P2C, BALANCER_ROUND_ROBIN };
+enum mesh_outbound { OUTBOUND_ALLOW_ANY, OUTBOUND_REGISTRY_ONLY };
+
+/* Plain value. */
+struct mesh_port {
+	uint16_t port;
+	enum mesh_protocol protocol;
+	enum mesh_mtls mtls;
+};
+
+/* Everything below is owned by the snapshot's arena. */
+struct mesh_endpoint {
+	struct addr v4, v6; /* port 0; ADDR_NONE where it has none */
+	struct str uid, spiffe_id, ns, name, workload;
+	bool meshed, ready;
+	bool self; /* this pod */
+	enum mesh_mtls mtls;
+	struct mesh_port *ports; /* in the order of the service's ports; of a pod: its declared ports */
+	size_t n_ports;
+	uint32_t index; /* in its service */
+};
+
+struct mesh_service_port {
+	uint16_t port;
+	struct str name;
+	enum mesh_protocol protocol;
+};
+
+struct mesh_service {
+	struct str ns, name;
+	struct addr *vips; /* port 0 */
+	size_t n_vips;
+	struct mesh_service_port *ports;
+	size_t n_ports;
+	struct mesh_endpoint *endpoints;
+	size_t n_endpoints;
+	enum mesh_balancer balancer;
+};
+
+struct mesh_pod {
+	struct mesh_endpoint endpoint;
+	struct str service;
+};
+
+enum match_kind { MATCH_EXACT, MATCH_PREFIX, MATCH_SUFFIX, MATCH_PRESENT };
+struct string_match {
+	enum match_kind kind;
+	struct str value;
+};
+struct string_matches {
+	struct string_match *v;
+	size_t n;
+};
+struct cidrs {
+	struct cidr *v;
+	size_t n;
+};
+struct port_list {
+	uint16_t *v;
+	size_t n;
+};
+
+struct authz_source {
+	struct string_matches principals, not_principals, namespaces, not_namespaces, service_accounts, not_service_accounts;
+	struct cidrs ip_blocks, not_ip_blocks;
+};
+struct authz_operation {
+	struct port_list ports, not_ports;
+};
+struct authz_rule {
+	struct authz_source *from;
+	size_t n_from;
+	struct authz_operation *to;
+	size_t n_to;
+};
+enum authz_action { AUTHZ_ALLOW, AUTHZ_DENY };
+struct authz_policy {
+	struct str ns, name;
+	enum authz_action action;
+	struct authz_rule *rules;
+	size_t n_rules;
+	struct str broken; /* not empty: denies everything, with this reason */
+};
+
+/* This pod. */
+struct mesh_workload {
+	struct str ns, name, uid, service_account, workload, service, spiffe_id;
+	struct addr *addrs; /* port 0 */
+	size_t n_addrs;
+	struct mesh_port *ports;
+	size_t n_ports;
+	enum mesh_mtls mtls;
+};
+
+/* Refcounted; freed with the last reference, with all of the above. */
+struct snapshot {
+	uint32_t refs;
+	struct arena arena;
+	struct str trust_domain, position;
+	int64_t written_at;
+	struct mesh_workload self;
+	struct authz_policy *policies;
+	size_t n_policies;
+	struct cidrs mesh_ranges;
+	enum mesh_outbound outbound;
+	struct mesh_service *services;
+	size_t n_services;
+	struct mesh_pod *pods;
+	size_t n_pods;
+	struct map *by_vip; /* addr with port 0 -> struct mesh_service */
+	struct map *by_pod; /* addr with port 0 -> struct mesh_pod */
+	struct map *revoked; /* serial in lower-case hex -> itself */
+	struct cert_chain *chain;
+	struct cert_key *key;
+	struct cert_bundle *bundle;
+};
+
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot **s);
+
+const struct mesh_service *snapshot_service(const struct snapshot *s, const struct addr *vip);
+const struct mesh_pod *snapshot_pod(const struct snapshot *s, const struct addr *ip);
+/* Position of the service's port, or -1. */
+int mesh_service_port_index(const struct mesh_service *svc, uint16_t port);
+bool snapshot_is_self(const struct snapshot *s, const struct addr *ip);
+bool snapshot_in_mesh(const struct snapshot *s, const struct addr *ip);
+/* Declared protocol and mode of one of our own ports (defaults where not declared). */
+struct mesh_port snapshot_own_port(const struct snapshot *s, uint16_t port);
+
+#endif
