@@ -40,13 +40,15 @@
 #define MBEDTLS_CHACHAPOLY_C
 
 /*
- * Elliptic curves: P-256 signs and agrees on keys, X25519 only agrees on keys. Nonces are
+ * Elliptic curves: P-256 signs and agrees on keys, X25519 only agrees on keys, P-384 is for CA
+ * keys that come from elsewhere, and so that a leaf which has one is refused by name. Nonces are
  * deterministic (RFC 6979), so that a weak random source never gives a signing key away. RSA is
- * left out: a mesh certificate has a P-256 key, and so has every root that vouches for one.
+ * left out: a mesh certificate has a P-256 key, and every root that vouches for one P-256 or P-384.
  */
 #define MBEDTLS_BIGNUM_C
 #define MBEDTLS_ECP_C
 #define MBEDTLS_ECP_DP_SECP256R1_ENABLED
+#define MBEDTLS_ECP_DP_SECP384R1_ENABLED
 #define MBEDTLS_ECP_DP_CURVE25519_ENABLED
 #define MBEDTLS_ECP_NIST_OPTIM
 #define MBEDTLS_ECP_FIXED_POINT_OPTIM 1
