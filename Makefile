@@ -2,6 +2,7 @@
 # Sources are found by folder, so that a new file needs no edit here. What is built for one set of
 # flags (a variant) is in build/VARIANT, with dependencies of its own; generated code in build/gen.
 
+VERSION := 0.1.0
 VARIANT ?= release
 B := build/$(VARIANT)
 PREFIX ?= /usr/local
@@ -123,6 +124,9 @@ $(shell mkdir -p $(B))
 $(call remember,$(B)/flags,$(CC) $(shell $(CC) -dumpfullversion -dumpversion 2>&1) $(BASE_CFLAGS) \
 	$(CPPFLAGS_ALL) $(WARNINGS) $(LDFLAGS_ALL) $(third_static))
 $(call remember,$(B)/files,$(all_objects))
+commit := $(shell git rev-parse --short=7 HEAD 2>/dev/null)
+version_text := $(VERSION)$(if $(commit), ($(commit)))
+$(call remember,$(B)/version,$(version_text))
 endif
 LDLIBS := $(third_libs) $(third_static) -lm
 
@@ -155,6 +159,10 @@ $(B)/obj/%.o: %.c $(B)/flags $(B)/third.stamp | $(gen_h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(BASE_CFLAGS) $(WARNINGS) -MD -MP -c $< -o $@
+
+# The one file that knows the version, as WEFT_VERSION: "0.1.0 (abcdef0)".
+$(B)/obj/lib/base/process.o: $(B)/version
+$(B)/obj/lib/base/process.o: CPPFLAGS_ALL += -DWEFT_VERSION='"$(version_text)"'
 
 $(B)/gen/%.o: build/gen/%.c $(B)/flags | $(gen_h)
 	@mkdir -p $(@D)
