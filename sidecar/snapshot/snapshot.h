@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "certs/chain.h"
+#include "lib/base/arena.h"
 #include "lib/base/map.h"
 #include "lib/net/addr.h"
 
