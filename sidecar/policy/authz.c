@@ -70,8 +70,25 @@ static struct str principal_of(const struct spiffe_id *id)
 	return str_sub(id->id, scheme, id->id.n - scheme);
 }
 
-static bool match_source(const struct authz_source *src, const struct authz_in *in, enum authz_action action)
+/*
+ * A foreign identity is let in only by a rule that names it: a principal that spells its trust domain out. "*", suffixes, namespaces and
+ * the absence of a source name nobody.
+ */
+static bool names_foreign(const struct string_matches *principals, struct str principal)
 {
+	for (size_t i = 0; i < principals->n; i++) {
+		const struct string_match *m = &principals->v[i];
+		bool spelt = m->kind == MATCH_EXACT || (m->kind == MATCH_PREFIX && str_find(m->value, '/') > 0);
+		if (spelt && match_one(m, principal))
+			return true;
+	}
+	return false;
+}
+
+static bool match_source(const struct authz_source *src, const struct authz_in *in, enum authz_action action, bool foreign)
+{
+	if (foreign && action == AUTHZ_ALLOW && !names_foreign(&src->principals, principal_of(&in->peer)))
+		return false;
 	char account[SPIFFE_ID_MAX];
 	struct str service_account = STR_NULL;
 	if (in->peer.ns.n > 0 && in->peer.sa.n > 0 && in->peer.ns.n + in->peer.sa.n + 2 < sizeof(account)) {
@@ -96,21 +113,22 @@ static bool match_operation(const struct authz_operation *op, const struct authz
 	return op->not_ports.n == 0 || !ports_contain(&op->not_ports, in->port);
 }
 
-static bool match_rule(const struct authz_rule *rule, const struct authz_in *in, enum authz_action action)
+static bool match_rule(const struct authz_rule *rule, const struct authz_in *in, enum authz_action action, bool foreign)
 {
-	bool from = rule->n_from == 0, to = rule->n_to == 0;
+	bool from = rule->n_from == 0 && !(foreign && action == AUTHZ_ALLOW), to = rule->n_to == 0;
 	for (size_t i = 0; i < rule->n_from && !from; i++)
-		from = match_source(&rule->from[i], in, action);
+		from = match_source(&rule->from[i], in, action, foreign);
 	for (size_t i = 0; i < rule->n_to && !to; i++)
 		to = match_operation(&rule->to[i], in);
 	return from && to;
 }
 
 /* Index of the first rule of the policy that matches, or -1. */
-static int policy_match(const struct authz_policy *p, const struct authz_in *in)
+static int policy_match(const struct snapshot *s, const struct authz_policy *p, const struct authz_in *in)
 {
+	bool foreign = in->peer.id.n > 0 && !str_eq(in->peer.trust_domain, s->trust_domain);
 	for (size_t i = 0; i < p->n_rules; i++)
-		if (match_rule(&p->rules[i], in, p->action))
+		if (match_rule(&p->rules[i], in, p->action, foreign))
 			return (int)i;
 	return -1;
 }
@@ -135,7 +153,7 @@ static bool check_deny(const struct snapshot *s, const struct authz_in *in, stru
 		}
 		if (p->action != AUTHZ_DENY)
 			continue;
-		int rule = policy_match(p, in);
+		int rule = policy_match(s, p, in);
 		if (rule >= 0) {
 			decide(out, false, p, rule, "denied by rule");
 			return true;
@@ -165,7 +183,7 @@ void authz_check(const struct snapshot *s, const struct authz_in *in, struct aut
 		if (p->action != AUTHZ_ALLOW)
 			continue;
 		any_allow = true;
-		int rule = policy_match(p, in);
+		int rule = policy_match(s, p, in);
 		if (rule >= 0) {
 			decide(out, true, p, rule, "allowed by rule");
 			return;
