@@ -1,5 +1,6 @@
 /*
- * The system's two clocks, and times as text. Owns one constant table; main hands it to everyone, tests hand in their own.
+ * The system's two clocks, and times as text. Owns one constant table; main hands it to everyone,
+ * tests hand in their own.
  */
 #include "lib/base/clock.h"
 
@@ -28,7 +29,7 @@ static uint64_t system_wall_ns(const struct clock *c)
 	return clock_read(CLOCK_REALTIME);
 }
 
-static const struct clock clock_of_system = { .mono_ns = system_mono_ns, .wall_ns = system_wall_ns };
+static const struct clock clock_of_system = {.mono_ns = system_mono_ns, .wall_ns = system_wall_ns};
 
 const struct clock *clock_system(void)
 {

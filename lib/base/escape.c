@@ -1,5 +1,6 @@
 /*
- * UTF-8 checked character by character, and its escaping for JSON. Owns nothing; called by log.c and lib/json.
+ * UTF-8 checked character by character, and its escaping for JSON. Owns nothing; called by log.c
+ * and lib/json.
  */
 #include "lib/base/escape.h"
 
@@ -8,7 +9,7 @@
 
 size_t utf8_decode(struct str s, uint32_t *code)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	const unsigned char *p = (const unsigned char *)s.p;
 	size_t n;
 
@@ -33,11 +34,12 @@ size_t utf8_decode(struct str s, uint32_t *code)
 	return n;
 }
 
-/* Not printed as it is: C0, DEL, C1, line and paragraph separators, marks and overrides of direction. */
+/* Not printed as it is: C0, DEL, C1, line and paragraph separators, marks and overrides of
+ * direction. */
 static bool escape_is_unsafe(uint32_t c)
 {
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-	       (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200e && c <= 0x200f) ||
+		(c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
 /* The short escapes of RFC 8259; 0 where the character has none. */
@@ -57,7 +59,8 @@ static char escape_short(uint32_t c)
 	return 0;
 }
 
-/* Writes what stands for the n bytes at p into out; returns its length. n is 0 where they are no character. */
+/* Writes what stands for the n bytes at p into out; returns its length. n is 0 where they are no
+ * character. */
 static size_t escape_one(const char *p, size_t n, uint32_t c, char out[ESCAPE_MAX + 1])
 {
 	if (n == 0) {

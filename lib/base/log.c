@@ -1,6 +1,7 @@
 /*
- * Writes log lines to a descriptor without ever waiting for it: what it does not take at once is dropped and counted.
- * Owns the level and the counter, never the descriptor. Called by every room, from any thread.
+ * Writes log lines to a descriptor without ever waiting for it: what it does not take at once is
+ * dropped and counted. Owns the level and the counter, never the descriptor. Called by every room,
+ * from any thread.
  */
 #include "lib/base/log.h"
 
@@ -16,10 +17,12 @@
 #include "lib/base/err.h"
 #include "lib/base/log_line.h"
 
-/* How a descriptor is asked not to wait. O_NONBLOCK is no way: it belongs to the open file, which others may share with us. */
+/* How a descriptor is asked not to wait. O_NONBLOCK is no way: it belongs to the open file, which
+ * others may share with us. */
 enum log_target { LOG_TO_FILE, LOG_TO_SOCKET, LOG_TO_STREAM, LOG_TO_SINK };
 
-/* Owned by main or the test. The members that change are read and written atomically: several threads log. */
+/* Owned by main or the test. The members that change are read and written atomically: several
+ * threads log. */
 struct log {
 	enum log_target target;
 	enum log_format format;
@@ -61,8 +64,8 @@ struct log *log_new(int fd, enum log_level level, enum log_format format, const 
 	return l;
 }
 
-struct log *log_new_sink(
-	log_sink_fn *fn, void *arg, enum log_level level, enum log_format format, const struct clock *clock)
+struct log *log_new_sink(log_sink_fn *fn, void *arg, enum log_level level, enum log_format format,
+	const struct clock *clock)
 {
 	struct log *l = log_new(-1, level, format, clock);
 
@@ -115,17 +118,18 @@ int log_level_parse(struct str s, enum log_level *out)
 }
 
 /*
- * Pipes and terminals. Newer kernels take the wish with the call; elsewhere a pipe that is writable has room for PIPE_BUF bytes
- * (pipe(7)), and no line for such a target is longer.
+ * Pipes and terminals. Newer kernels take the wish with the call; elsewhere a pipe that is writable
+ * has room for PIPE_BUF bytes (pipe(7)), and no line for such a target is longer.
  */
 static ssize_t log_write_stream(int fd, const char *p, size_t n)
 {
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)p, .iov_len = n };
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)p, .iov_len = n};
 	ssize_t done = pwritev2(fd, &iov, 1, -1, RWF_NOWAIT);
 
-	if (done >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE))
+	if (done >= 0 ||
+		(errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE))
 		return done;
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
 	if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) {
 		errno = EAGAIN;
 		return -1;
@@ -172,7 +176,8 @@ static void log_put(struct log *l, const char *p, size_t n)
 	__atomic_fetch_add(&l->dropped, 1, __ATOMIC_RELAXED);
 }
 
-void log_event(struct log *log, enum log_level level, const char *room, const char *msg, const struct log_field *fields, size_t n)
+void log_event(struct log *log, enum log_level level, const char *room, const char *msg,
+	const struct log_field *fields, size_t n)
 {
 	struct log_line line;
 

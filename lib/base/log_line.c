@@ -1,6 +1,6 @@
 /*
- * Turns an event into one line of JSON or text, within bounds and with everything escaped that could forge a line or move a cursor.
- * Owns nothing; called by log.c alone.
+ * Turns an event into one line of JSON or text, within bounds and with everything escaped that
+ * could forge a line or move a cursor. Owns nothing; called by log.c alone.
  */
 #include "lib/base/log_line.h"
 
@@ -82,7 +82,8 @@ static void value_from_field(struct log_value *v, const struct log_field *f)
 		n = snprintf(v->bytes, sizeof(v->bytes), "%s", f->u != 0 ? "true" : "false");
 		break;
 	case LOG_F_MS:
-		n = snprintf(v->bytes, sizeof(v->bytes), "%llu.%03u", (unsigned long long)(f->u / NS_PER_MS),
+		n = snprintf(v->bytes, sizeof(v->bytes), "%llu.%03u",
+			(unsigned long long)(f->u / NS_PER_MS),
 			(unsigned)(f->u / NS_PER_US % 1000));
 		break;
 	}
@@ -92,8 +93,8 @@ static void value_from_field(struct log_value *v, const struct log_field *f)
 static void line_put_json(struct log_line *l, const char *key, const struct log_value *v)
 {
 	struct str quote = v->quote ? STR("\"") : STR("");
-	const struct str pieces[] = { l->n == 1 ? STR("{\"") : STR(",\""), str_from(key), STR("\":"), quote,
-		str_make(v->bytes, v->n), quote };
+	const struct str pieces[] = {l->n == 1 ? STR("{\"") : STR(",\""), str_from(key), STR("\":"),
+		quote, str_make(v->bytes, v->n), quote};
 
 	line_put(l, pieces, sizeof(pieces) / sizeof(pieces[0]));
 }
@@ -106,8 +107,8 @@ static void line_put_json_str(struct log_line *l, const char *key, const char *t
 	line_put_json(l, key, &v);
 }
 
-void log_line_json(struct log_line *l, uint64_t wall_ns, enum log_level level, const char *room, const char *msg,
-	const struct log_field *fields, size_t n)
+void log_line_json(struct log_line *l, uint64_t wall_ns, enum log_level level, const char *room,
+	const char *msg, const struct log_field *fields, size_t n)
 {
 	char time[CLOCK_TEXT];
 
@@ -130,26 +131,28 @@ static bool value_is_word(const struct log_value *v)
 	if (v->n == 0)
 		return false;
 	for (size_t i = 0; i < v->n; i++)
-		if (v->bytes[i] <= ' ' || v->bytes[i] == '"' || v->bytes[i] == '\\' || v->bytes[i] == '=')
+		if (v->bytes[i] <= ' ' || v->bytes[i] == '"' || v->bytes[i] == '\\' ||
+			v->bytes[i] == '=')
 			return false;
 	return true;
 }
 
-void log_line_text(struct log_line *l, uint64_t wall_ns, enum log_level level, const char *room, const char *msg,
-	const struct log_field *fields, size_t n)
+void log_line_text(struct log_line *l, uint64_t wall_ns, enum log_level level, const char *room,
+	const char *msg, const struct log_field *fields, size_t n)
 {
 	char time[CLOCK_TEXT];
 	struct log_value v;
 
 	clock_format(wall_ns, time, sizeof(time));
 	value_from_str(&v, str_from(msg));
-	const struct str head[] = { str_from(time), STR(" "), str_from(log_level_name(level)), STR(" "), str_from(room), STR(": "),
-		str_make(v.bytes, v.n) };
+	const struct str head[] = {str_from(time), STR(" "), str_from(log_level_name(level)),
+		STR(" "), str_from(room), STR(": "), str_make(v.bytes, v.n)};
 	line_put(l, head, sizeof(head) / sizeof(head[0]));
 	for (size_t i = 0; i < n; i++) {
 		value_from_field(&v, &fields[i]);
 		struct str quote = v.quote && !value_is_word(&v) ? STR("\"") : STR("");
-		const struct str pieces[] = { STR(" "), str_from(fields[i].key), STR("="), quote, str_make(v.bytes, v.n), quote };
+		const struct str pieces[] = {STR(" "), str_from(fields[i].key), STR("="), quote,
+			str_make(v.bytes, v.n), quote};
 		line_put(l, pieces, sizeof(pieces) / sizeof(pieces[0]));
 	}
 	line_end(l, l->cut ? STR(" cut=true\n") : STR("\n"));

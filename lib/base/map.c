@@ -1,6 +1,7 @@
 /*
- * Hash table of chained entries that are also on one list in the order of their insertion. Owns entries and the keys in them; the seed
- * makes collisions unpredictable for a peer. Called by owners of indexes.
+ * Hash table of chained entries that are also on one list in the order of their insertion. Owns
+ * entries and the keys in them; the seed makes collisions unpredictable for a peer. Called by
+ * owners of indexes.
  */
 #include "lib/base/map.h"
 
@@ -67,7 +68,8 @@ static struct map_entry **map_slot(const struct map *m, struct str key, uint64_t
 {
 	struct map_entry **slot = &m->buckets[hash & m->mask];
 
-	while (*slot != NULL && ((*slot)->hash != hash || !str_eq(str_make((*slot)->key, (*slot)->n), key)))
+	while (*slot != NULL &&
+		((*slot)->hash != hash || !str_eq(str_make((*slot)->key, (*slot)->n), key)))
 		slot = &(*slot)->chain;
 	return slot;
 }

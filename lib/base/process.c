@@ -1,5 +1,6 @@
 /*
- * What a process sets once, and what the system says about it. Owns nothing; process_init is called by each main before anything else.
+ * What a process sets once, and what the system says about it. Owns nothing; process_init is called
+ * by each main before anything else.
  */
 #include "lib/base/process.h"
 

@@ -1,12 +1,14 @@
 /*
- * The transport half of the reason table, and which reason a failure has. Owns constant tables only; called by codecs, flows and metrics.
+ * The transport half of the reason table, and which reason a failure has. Owns constant tables
+ * only; called by codecs, flows and metrics.
  */
 #include "lib/base/reason.h"
 
 #include "lib/base/err.h"
 
 static const struct reason_info reason_rows[REASON_COUNT] = {
-#define REASON(name, label, http, grpc, h2, retry, text) { #name, label, http, grpc, h2, retry, text },
+#define REASON(name, label, http, grpc, h2, retry, text) \
+	{#name, label, http, grpc, h2, retry, text},
 #include "lib/base/reason.def"
 #undef REASON
 };
