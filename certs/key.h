@@ -1,5 +1,6 @@
 /*
- * Private keys (P-256) as opaque, refcounted objects; the private part never leaves them but as PEM for files of mode 0600.
+ * Private keys (P-256) as opaque, refcounted objects; the private part never leaves them but as PEM
+ * for files of mode 0600.
  */
 #ifndef WEFT_CERTS_KEY_H
 #define WEFT_CERTS_KEY_H
@@ -12,7 +13,10 @@
 struct cert_key;
 
 struct cert_key *cert_key_generate(void);
-/* PKCS#8 or SEC1 PEM, or DER, P-256 only. 0, ERR_INVAL (malformed), ERR_VERIFY (other curve or algorithm). */
+/* On P-384, which nobody accepts in a leaf: for the flaw OTHER_CURVE. */
+struct cert_key *cert_key_generate_p384(void);
+/* PKCS#8 or SEC1 PEM, or DER, P-256 only, not encrypted. 0, ERR_INVAL (malformed), ERR_LIMIT (8
+ * KiB), ERR_VERIFY (other curve or algorithm). */
 int cert_key_parse(struct str pem_or_der, struct cert_key **out);
 struct cert_key *cert_key_ref(struct cert_key *k);
 void cert_key_unref(struct cert_key **k);
