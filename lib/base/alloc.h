@@ -1,6 +1,7 @@
 /*
- * The only door to the C allocator: these abort when memory is out, so no half-built object exists anywhere.
- * Sizes are bounded by the callers' limits; used when objects are created, not on the way of a request.
+ * The only door to the C allocator: these abort when memory is out, so no half-built object exists
+ * anywhere. Sizes are bounded by the callers' limits; used when objects are created, not on the way
+ * of a request.
  */
 #ifndef WEFT_BASE_ALLOC_H
 #define WEFT_BASE_ALLOC_H

@@ -1,6 +1,7 @@
 /*
- * Bump allocation in blocks that come from and go back to a free list. Owns the idle blocks (pool) and the blocks in use (arena).
- * Called by whoever holds data that dies together: streams, requests, compiled resources.
+ * Bump allocation in blocks that come from and go back to a free list. Owns the idle blocks (pool)
+ * and the blocks in use (arena). Called by whoever holds data that dies together: streams,
+ * requests, compiled resources.
  */
 #include "lib/base/arena.h"
 
@@ -96,7 +97,7 @@ static void arena_block_give(struct arena_pool *pool, struct arena_block *block)
 
 void arena_init(struct arena *a, struct arena_pool *pool)
 {
-	*a = (struct arena){ .pool = pool };
+	*a = (struct arena){.pool = pool};
 }
 
 void arena_clear(struct arena *a)
@@ -109,7 +110,8 @@ void arena_clear(struct arena *a)
 	arena_init(a, a->pool);
 }
 
-/* A request that no block holds gets its own, put behind the current one so that the current one's rest stays in use. */
+/* A request that no block holds gets its own, put behind the current one so that the current one's
+ * rest stays in use. */
 static void *arena_alloc_large(struct arena *a, size_t n)
 {
 	struct arena_block *block = arena_block_take(NULL, n);

@@ -1,6 +1,6 @@
 /*
- * Arena: memory that is freed all at once. One per stream, request or compiled resource; blocks come from a free list
- * (struct arena_pool, one per worker) so that a warm request calls no malloc.
+ * Arena: memory that is freed all at once. One per stream, request or compiled resource; blocks
+ * come from a free list (struct arena_pool, one per worker) so that a warm request calls no malloc.
  */
 #ifndef WEFT_BASE_ARENA_H
 #define WEFT_BASE_ARENA_H
@@ -10,7 +10,8 @@
 
 #include "lib/base/str.h"
 
-/* Free list of equal blocks. Owned by the worker (or NULL-like: arena_init with pool NULL uses malloc). */
+/* Free list of equal blocks. Owned by the worker (or NULL-like: arena_init with pool NULL uses
+ * malloc). */
 struct arena_pool;
 struct arena_block;
 
@@ -37,7 +38,8 @@ void *arena_zalloc(struct arena *a, size_t n);
 /* NUL-terminated copy. */
 char *arena_strdup(struct arena *a, struct str s);
 struct str arena_str(struct arena *a, struct str s);
-struct str arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct str arena_printf(struct arena *a, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 #define ARENA_NEW(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 

@@ -1,6 +1,7 @@
 /*
- * Reading, moving and sharing the bytes of a chain. A buf owns its segments, a segment one reference on its chunk; nothing here copies
- * bytes but buf_copy_out, buf_pullup and buf_prepend. Called by ios, codecs and flows.
+ * Reading, moving and sharing the bytes of a chain. A buf owns its segments, a segment one
+ * reference on its chunk; nothing here copies bytes but buf_copy_out, buf_pullup and buf_prepend.
+ * Called by ios, codecs and flows.
  */
 #include "lib/base/buf.h"
 
@@ -9,7 +10,7 @@
 
 void buf_init(struct buf *b, struct buf_pool *pool)
 {
-	*b = (struct buf){ .pool = pool };
+	*b = (struct buf){.pool = pool};
 }
 
 void buf_link_last(struct buf *b, struct buf_seg *seg)
@@ -77,7 +78,8 @@ int buf_iov(const struct buf *b, size_t limit, struct iovec *iov, int max)
 {
 	int count = 0;
 
-	for (struct buf_seg *seg = b->first; seg != NULL && count < max && limit > 0; seg = seg->next) {
+	for (struct buf_seg *seg = b->first; seg != NULL && count < max && limit > 0;
+		seg = seg->next) {
 		size_t n = buf_seg_len(seg);
 		if (n == 0)
 			break;
@@ -155,10 +157,12 @@ const uint8_t *buf_pullup(struct buf *b, size_t n)
 	struct buf_seg *seg = b->first;
 	size_t have = buf_seg_len(seg);
 	if (have < n) {
-		/* The first piece grows where nobody else holds its chunk, and is replaced where somebody does or it is too short. */
+		/* The first piece grows where nobody else holds its chunk, and is replaced where
+		 * somebody does or it is too short. */
 		bool grow = seg->chunk->refs == 1 && seg->chunk->limit - seg->start >= n;
 		if (!grow) {
-			seg = buf_seg_fresh(b->pool, n <= BUF_SMALL ? BUF_CLASS_SMALL : BUF_CLASS_LARGE);
+			seg = buf_seg_fresh(b->pool,
+				n <= BUF_SMALL ? BUF_CLASS_SMALL : BUF_CLASS_LARGE);
 			have = 0;
 		}
 		size_t more = buf_copy_out(b, have, seg->chunk->bytes + seg->end, n - have);
@@ -220,7 +224,8 @@ void buf_move(struct buf *dst, struct buf *src, size_t n)
 		size_t piece = buf_seg_len(seg);
 		if (piece > n) {
 			uint32_t cut = seg->start + (uint32_t)n;
-			struct buf_seg *front = buf_seg_window(src->pool, seg->chunk, seg->start, cut);
+			struct buf_seg *front =
+				buf_seg_window(src->pool, seg->chunk, seg->start, cut);
 			seg->start = cut;
 			buf_join(dst, front);
 			return;
@@ -253,7 +258,8 @@ void buf_share(struct buf *dst, const struct buf *src, size_t offset, size_t n)
 		}
 		piece = piece - offset < n ? piece - offset : n;
 		uint32_t start = seg->start + (uint32_t)offset;
-		buf_join(dst, buf_seg_window(dst->pool, seg->chunk, start, start + (uint32_t)piece));
+		buf_join(dst,
+			buf_seg_window(dst->pool, seg->chunk, start, start + (uint32_t)piece));
 		offset = 0;
 		n -= piece;
 	}

@@ -1,6 +1,7 @@
 /*
- * The free lists behind bufs: last in, first out, so that the bytes handed out are warm in the cache. Owns idle chunks and segments and
- * counts those in use; called by buf.c alone, made and freed by the worker.
+ * The free lists behind bufs: last in, first out, so that the bytes handed out are warm in the
+ * cache. Owns idle chunks and segments and counts those in use; called by buf.c alone, made and
+ * freed by the worker.
  */
 #include "lib/base/buf_pool.h"
 
@@ -32,7 +33,7 @@ struct buf_pool *buf_pool_new(size_t max_idle_bytes)
 
 void buf_pool_trim(struct buf_pool *pool)
 {
-	for (int class = 0; class < BUF_CLASS_COUNT; class++) {
+	for (int class = 0; class < BUF_CLASS_COUNT; class ++) {
 		while (pool->idle[class] != NULL) {
 			struct buf_chunk *c = pool->idle[class];
 			pool->idle[class] = c->next;
@@ -109,7 +110,8 @@ static void buf_chunk_give(struct buf_pool *pool, struct buf_chunk *c)
 	pool->idle[c->class] = c;
 }
 
-struct buf_seg *buf_seg_window(struct buf_pool *pool, struct buf_chunk *chunk, uint32_t start, uint32_t end)
+struct buf_seg *buf_seg_window(struct buf_pool *pool, struct buf_chunk *chunk, uint32_t start,
+	uint32_t end)
 {
 	struct buf_seg *seg = pool->idle_segs;
 
@@ -121,7 +123,7 @@ struct buf_seg *buf_seg_window(struct buf_pool *pool, struct buf_chunk *chunk, u
 	}
 	pool->used_segs++;
 	chunk->refs++;
-	*seg = (struct buf_seg){ .chunk = chunk, .start = start, .end = end };
+	*seg = (struct buf_seg){.chunk = chunk, .start = start, .end = end};
 	return seg;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Chunks and segments, the parts that bufs are made of, and the pool that they come from. Private to buf.c, buf_write.c and buf_pool.c;
- * everyone else sees lib/base/buf.h.
+ * Chunks and segments, the parts that bufs are made of, and the pool that they come from. Private
+ * to buf.c, buf_write.c and buf_pool.c; everyone else sees lib/base/buf.h.
  */
 #ifndef WEFT_BASE_BUF_POOL_H
 #define WEFT_BASE_BUF_POOL_H
@@ -10,8 +10,9 @@
 enum buf_class { BUF_CLASS_SMALL, BUF_CLASS_LARGE, BUF_CLASS_COUNT };
 
 /*
- * Bytes with a reference per segment. Bytes below fill may be seen by any owner and are never written again while there is more than one;
- * the room above it belongs to the writer, the segment that filled it last.
+ * Bytes with a reference per segment. Bytes below fill may be seen by any owner and are never
+ * written again while there is more than one; the room above it belongs to the writer, the segment
+ * that filled it last.
  */
 struct buf_chunk {
 	struct buf_chunk *next; /* on the free list */
@@ -22,7 +23,8 @@ struct buf_chunk {
 	uint8_t bytes[];
 };
 
-/* A window into a chunk; owned by the buf whose list it is on, or by the pool while idle. Holds one reference on its chunk. */
+/* A window into a chunk; owned by the buf whose list it is on, or by the pool while idle. Holds one
+ * reference on its chunk. */
 struct buf_seg {
 	struct buf_seg *prev, *next;
 	struct buf_chunk *chunk;
@@ -32,7 +34,8 @@ struct buf_seg {
 /* A fresh chunk of the class in an empty segment that may write it. */
 struct buf_seg *buf_seg_fresh(struct buf_pool *pool, enum buf_class class);
 /* One more window into the chunk, from start to end. */
-struct buf_seg *buf_seg_window(struct buf_pool *pool, struct buf_chunk *chunk, uint32_t start, uint32_t end);
+struct buf_seg *buf_seg_window(struct buf_pool *pool, struct buf_chunk *chunk, uint32_t start,
+	uint32_t end);
 /* Drops the segment's reference and gives both back where nobody else holds the chunk. */
 void buf_seg_give(struct buf_pool *pool, struct buf_seg *seg);
 

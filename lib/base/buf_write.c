@@ -1,6 +1,7 @@
 /*
- * Filling a buf: appending and handing out room that others write into. Owns nothing of its own; room is only ever the part of a chunk that
- * no other segment can see. Called by ios when they read and by codecs when they encode.
+ * Filling a buf: appending and handing out room that others write into. Owns nothing of its own;
+ * room is only ever the part of a chunk that no other segment can see. Called by ios when they read
+ * and by codecs when they encode.
  */
 #include "lib/base/buf.h"
 
@@ -31,7 +32,8 @@ static void buf_seg_extend(struct buf *b, struct buf_seg *seg, size_t n)
 	b->len += n;
 }
 
-/* From here on the room behind the segment is its own, also when its bytes get a second owner before the commit. */
+/* From here on the room behind the segment is its own, also when its bytes get a second owner
+ * before the commit. */
 static uint8_t *buf_seg_claim(struct buf_seg *seg)
 {
 	seg->chunk->writer = seg;
@@ -39,12 +41,14 @@ static uint8_t *buf_seg_claim(struct buf_seg *seg)
 	return seg->chunk->bytes + seg->end;
 }
 
-/* Of several empty segments that a gathered reserve left, keeps one, so that none ends up between full ones. */
+/* Of several empty segments that a gathered reserve left, keeps one, so that none ends up between
+ * full ones. */
 static void buf_keep_one_empty(struct buf *b)
 {
 	struct buf_seg *last = b->last;
 
-	if (last != NULL && buf_seg_len(last) == 0 && last->prev != NULL && buf_seg_len(last->prev) == 0)
+	if (last != NULL && buf_seg_len(last) == 0 && last->prev != NULL &&
+		buf_seg_len(last->prev) == 0)
 		buf_drop_empty_tail(b);
 }
 

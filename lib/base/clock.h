@@ -1,6 +1,7 @@
 /*
- * Two clocks: monotonic for timers and durations, wall for certificates and logs. Both are values handed in (struct
- * clock), so tests turn them by hand; a jump of the wall clock never moves a timer.
+ * Two clocks: monotonic for timers and durations, wall for certificates and logs. Both are values
+ * handed in (struct clock), so tests turn them by hand; a jump of the wall clock never moves a
+ * timer.
  */
 #ifndef WEFT_BASE_CLOCK_H
 #define WEFT_BASE_CLOCK_H

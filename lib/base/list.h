@@ -99,8 +99,8 @@ static inline void list_splice(struct list *dst, struct list *src)
 }
 
 /* Visits each node; the body may remove the current one but no other. */
-#define LIST_EACH(l, n)                                                                            \
-	for (struct list_node *n = (l)->head.next, *n##_next = n->next; n != &(l)->head;               \
-		 n = n##_next, n##_next = n->next)
+#define LIST_EACH(l, n)                                                                  \
+	for (struct list_node *n = (l)->head.next, *n##_next = n->next; n != &(l)->head; \
+		n = n##_next, n##_next = n->next)
 
 #endif

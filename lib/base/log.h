@@ -1,6 +1,7 @@
 /*
- * Structured log: one JSON (or text) line per event, written at once to a descriptor that never blocks the loop; what the
- * descriptor does not take is dropped and counted. Events below the level cost one comparison.
+ * Structured log: one JSON (or text) line per event, written at once to a descriptor that never
+ * blocks the loop; what the descriptor does not take is dropped and counted. Events below the level
+ * cost one comparison.
  */
 #ifndef WEFT_BASE_LOG_H
 #define WEFT_BASE_LOG_H
@@ -25,23 +26,26 @@ struct log_field {
 	int64_t i;
 };
 
-#define LOG_S(k, v) ((struct log_field){ .key = (k), .kind = LOG_F_STR, .s = (v) })
-#define LOG_Z(k, v) ((struct log_field){ .key = (k), .kind = LOG_F_STR, .s = str_from(v) })
-#define LOG_U(k, v) ((struct log_field){ .key = (k), .kind = LOG_F_U64, .u = (v) })
-#define LOG_I(k, v) ((struct log_field){ .key = (k), .kind = LOG_F_I64, .i = (v) })
-#define LOG_B(k, v) ((struct log_field){ .key = (k), .kind = LOG_F_BOOL, .u = (v) })
-#define LOG_D(k, ns) ((struct log_field){ .key = (k), .kind = LOG_F_MS, .u = (ns) })
+#define LOG_S(k, v) ((struct log_field){.key = (k), .kind = LOG_F_STR, .s = (v)})
+#define LOG_Z(k, v) ((struct log_field){.key = (k), .kind = LOG_F_STR, .s = str_from(v)})
+#define LOG_U(k, v) ((struct log_field){.key = (k), .kind = LOG_F_U64, .u = (v)})
+#define LOG_I(k, v) ((struct log_field){.key = (k), .kind = LOG_F_I64, .i = (v)})
+#define LOG_B(k, v) ((struct log_field){.key = (k), .kind = LOG_F_BOOL, .u = (v)})
+#define LOG_D(k, ns) ((struct log_field){.key = (k), .kind = LOG_F_MS, .u = (ns)})
 
 struct log;
 
 /*
- * Owned by main or the test, borrowed by everyone else. fd is set non-blocking for our writes only (MSG_DONTWAIT-like: a regular
- * file or a pipe that would block drops the line); it is not closed by log_free.
+ * Owned by main or the test, borrowed by everyone else. fd is set non-blocking for our writes only
+ * (MSG_DONTWAIT-like: a regular file or a pipe that would block drops the line); it is not closed
+ * by log_free.
  */
-struct log *log_new(int fd, enum log_level level, enum log_format format, const struct clock *clock);
+struct log *log_new(int fd, enum log_level level, enum log_format format,
+	const struct clock *clock);
 /* For tests: lines go to fn instead. */
 typedef void log_sink_fn(void *arg, struct str line);
-struct log *log_new_sink(log_sink_fn *fn, void *arg, enum log_level level, enum log_format format, const struct clock *clock);
+struct log *log_new_sink(log_sink_fn *fn, void *arg, enum log_level level, enum log_format format,
+	const struct clock *clock);
 void log_free(struct log **log);
 
 bool log_on(const struct log *log, enum log_level level);
@@ -51,16 +55,21 @@ void log_level_set(struct log *log, enum log_level level);
 uint64_t log_dropped(const struct log *log);
 
 /*
- * Writes one event. msg is short, lower-case, constant text; what varies goes into fields. Strings are escaped, cut at 1 KiB each,
- * the line at 8 KiB. A log of NULL is silent.
+ * Writes one event. msg is short, lower-case, constant text; what varies goes into fields. Strings
+ * are escaped, cut at 1 KiB each, the line at 8 KiB. A log of NULL is silent.
  */
-void log_event(struct log *log, enum log_level level, const char *room, const char *msg, const struct log_field *fields, size_t n);
+void log_event(struct log *log, enum log_level level, const char *room, const char *msg,
+	const struct log_field *fields, size_t n);
 
-#define LOG_FIELDS(...) (const struct log_field[]){ __VA_ARGS__ }, \
-	sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field)
-/* log_at(log, LOG_WARN, "dial", "connect failed", LOG_S("addr", s), LOG_Z("error", err_text(e))); at least one field */
-#define log_at(log, level, room, msg, ...) \
-	(log_on((log), (level)) ? log_event((log), (level), (room), (msg), LOG_FIELDS(__VA_ARGS__)) : (void)0)
+#define LOG_FIELDS(...)                          \
+	(const struct log_field[]){__VA_ARGS__}, \
+		sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field)
+/* log_at(log, LOG_WARN, "dial", "connect failed", LOG_S("addr", s), LOG_Z("error", err_text(e)));
+ * at least one field */
+#define log_at(log, level, room, msg, ...)                                                  \
+	(log_on((log), (level))                                                             \
+			? log_event((log), (level), (room), (msg), LOG_FIELDS(__VA_ARGS__)) \
+			: (void)0)
 
 /* "error".."trace"; ERR_INVAL. */
 int log_level_parse(struct str s, enum log_level *out);

@@ -1,6 +1,7 @@
 /*
- * Hash map from byte keys to pointers, seeded at random per process against hash flooding. Keys are copied; values are
- * the caller's. Used for indexes of resources, pools and learned protocols; not for per-request data.
+ * Hash map from byte keys to pointers, seeded at random per process against hash flooding. Keys are
+ * copied; values are the caller's. Used for indexes of resources, pools and learned protocols; not
+ * for per-request data.
  */
 #ifndef WEFT_BASE_MAP_H
 #define WEFT_BASE_MAP_H
@@ -24,7 +25,8 @@ void *map_put(struct map *m, struct str key, void *value);
 void *map_remove(struct map *m, struct str key);
 size_t map_count(const struct map *m);
 
-/* Walks all entries in insertion order; start with *cursor = NULL. False at the end. The current entry may be removed while walking. */
+/* Walks all entries in insertion order; start with *cursor = NULL. False at the end. The current
+ * entry may be removed while walking. */
 struct map_entry;
 bool map_next(const struct map *m, struct map_entry **cursor, struct str *key, void **value);
 

@@ -1,6 +1,6 @@
 /*
- * Tells AddressSanitizer which memory on our free lists nobody may touch, so that use after free is found in pooled memory too.
- * Nothing in other builds. Used by the pools of buf.c and arena.c.
+ * Tells AddressSanitizer which memory on our free lists nobody may touch, so that use after free is
+ * found in pooled memory too. Nothing in other builds. Used by the pools of buf.c and arena.c.
  */
 #ifndef WEFT_BASE_POISON_H
 #define WEFT_BASE_POISON_H

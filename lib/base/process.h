@@ -1,6 +1,6 @@
 /*
- * What a process needs once, before any object of ours: ignored SIGPIPE, descriptor limit, sane umask. Called by each main and by the
- * test runner's support code.
+ * What a process needs once, before any object of ours: ignored SIGPIPE, descriptor limit, sane
+ * umask. Called by each main and by the test runner's support code.
  */
 #ifndef WEFT_BASE_PROCESS_H
 #define WEFT_BASE_PROCESS_H

@@ -1,6 +1,6 @@
 /*
- * xoshiro256** (Blackman and Vigna), seeded through SplitMix64 so that any seed gives a good state. Owns nothing; the state is its owner's.
- * Called by balancers, timers with jitter and tests.
+ * xoshiro256** (Blackman and Vigna), seeded through SplitMix64 so that any seed gives a good state.
+ * Owns nothing; the state is its owner's. Called by balancers, timers with jitter and tests.
  */
 #include "lib/base/rand.h"
 

@@ -1,6 +1,6 @@
 /*
- * Cheap random numbers for choices that need no secrecy (P2C, jitter, sampling): xoshiro256**, seeded from the kernel
- * or from a test. Secrets come from lib/crypto.
+ * Cheap random numbers for choices that need no secrecy (P2C, jitter, sampling): xoshiro256**,
+ * seeded from the kernel or from a test. Secrets come from lib/crypto.
  */
 #ifndef WEFT_BASE_RAND_H
 #define WEFT_BASE_RAND_H

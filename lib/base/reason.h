@@ -1,6 +1,7 @@
 /*
- * The reason enum: why something ended, and everything derived from it. Transport reasons are in reason.def; the mesh's own (no
- * route, denied, ...) are in sidecar/flow/reason.def and number from REASON_MESH_BASE on, looked up through the same struct.
+ * The reason enum: why something ended, and everything derived from it. Transport reasons are in
+ * reason.def; the mesh's own (no route, denied, ...) are in sidecar/flow/reason.def and number from
+ * REASON_MESH_BASE on, looked up through the same struct.
  */
 #ifndef WEFT_BASE_REASON_H
 #define WEFT_BASE_REASON_H
@@ -31,7 +32,14 @@ struct reason_info {
 /* Row of a transport reason; INTERNAL's for numbers that are none. */
 const struct reason_info *reason_info(int reason);
 
-/* The reason a failed socket call (ERR_*) has when it happened towards the upstream / the downstream. */
+/* The reason a failed dial (connect and handshake, ERR_*) has: nothing was sent yet, so most may be
+ * tried again. */
+enum reason reason_from_connect_err(int err);
+/*
+ * The reason a failed call (ERR_*) on an established connection towards the upstream / the
+ * downstream has. A time-out or lost route is never one of the reasons that promise that nothing
+ * was processed.
+ */
 enum reason reason_from_upstream_err(int err);
 enum reason reason_from_downstream_err(int err);
 /* From an H2 error code received on a stream from the upstream / downstream. */

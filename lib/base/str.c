@@ -97,7 +97,7 @@ int str_to_u64(struct str s, uint64_t max, uint64_t *out)
 		if (s.p[i] < '0' || s.p[i] > '9')
 			return ERR_INVAL;
 		over = over || __builtin_mul_overflow(value, 10u, &value) ||
-		       __builtin_add_overflow(value, (uint64_t)(s.p[i] - '0'), &value);
+			__builtin_add_overflow(value, (uint64_t)(s.p[i] - '0'), &value);
 	}
 	if (over || value > max)
 		return ERR_LIMIT;

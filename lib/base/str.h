@@ -1,6 +1,7 @@
 /*
- * Slices: a pointer and a length into memory that somebody else owns. Bytes, not text: may hold NUL, may be invalid
- * UTF-8. All comparisons are on bytes; the _nocase forms fold ASCII letters only (RFC 9110 field names).
+ * Slices: a pointer and a length into memory that somebody else owns. Bytes, not text: may hold
+ * NUL, may be invalid UTF-8. All comparisons are on bytes; the _nocase forms fold ASCII letters
+ * only (RFC 9110 field names).
  */
 #ifndef WEFT_BASE_STR_H
 #define WEFT_BASE_STR_H
@@ -16,19 +17,19 @@ struct str {
 	size_t n;
 };
 
-#define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
-#define STR_NULL ((struct str){ NULL, 0 })
+#define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
+#define STR_NULL ((struct str){NULL, 0})
 /* For printf: "%.*s", STR_ARG(s) */
 #define STR_ARG(s) (int)(s).n, ((s).p != NULL ? (s).p : "")
 
 static inline struct str str_from(const char *z)
 {
-	return (struct str){ z, z != NULL ? strlen(z) : 0 };
+	return (struct str){z, z != NULL ? strlen(z) : 0};
 }
 
 static inline struct str str_make(const void *p, size_t n)
 {
-	return (struct str){ p, n };
+	return (struct str){p, n};
 }
 
 static inline bool str_eq(struct str a, struct str b)
@@ -46,9 +47,11 @@ ptrdiff_t str_find(struct str s, char c);
 struct str str_sub(struct str s, size_t from, size_t n);
 /* Without leading and trailing SP and HTAB (OWS of RFC 9110 5.6.3). */
 struct str str_trim(struct str s);
-/* Cuts the piece before the first sep off *rest and returns it; false when *rest is used up. An empty last piece counts. */
+/* Cuts the piece before the first sep off *rest and returns it; false when *rest is used up. An
+ * empty last piece counts. */
 bool str_split(struct str *rest, char sep, struct str *piece);
-/* Decimal digits only, no sign, no space: 0, or ERR_INVAL (empty, other bytes) or ERR_LIMIT (over max). */
+/* Decimal digits only, no sign, no space: 0, or ERR_INVAL (empty, other bytes) or ERR_LIMIT (over
+ * max). */
 int str_to_u64(struct str s, uint64_t max, uint64_t *out);
 /* Copies into dst with a NUL; ERR_LIMIT where it does not fit (dst is then empty). */
 int str_copy(char *dst, size_t size, struct str s);

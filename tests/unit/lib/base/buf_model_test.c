@@ -1,6 +1,7 @@
 /*
- * Buf against a model: four bufs on one pool do thousands of random operations, and after each one hold the same bytes as four flat
- * arrays to which the same was done. The seed is fixed; a failing one is printed.
+ * Buf against a model: four bufs on one pool do thousands of random operations, and after each one
+ * hold the same bytes as four flat arrays to which the same was done. The seed is fixed; a failing
+ * one is printed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +34,7 @@ struct run {
 
 static size_t pick_size(struct run *r, size_t max)
 {
-	static const size_t bounds[] = { 4, 100, 3000, 20000 };
+	static const size_t bounds[] = {4, 100, 3000, 20000};
 	size_t n = rng_below(&r->rng, bounds[rng_below(&r->rng, 4)] + 1);
 
 	return n < max ? n : max;
@@ -229,8 +230,9 @@ typedef void op_fn(struct run *r, int i, int j);
 
 static void run_seed(uint64_t seed)
 {
-	static op_fn *const ops[] = { op_append, op_reserve, op_reserve_iov, op_consume, op_consume, op_truncate, op_prepend,
-		op_move, op_move, op_share, op_share, op_pullup, op_find, op_clear, op_abandon };
+	static op_fn *const ops[] = {op_append, op_reserve, op_reserve_iov, op_consume, op_consume,
+		op_truncate, op_prepend, op_move, op_move, op_share, op_share, op_pullup, op_find,
+		op_clear, op_abandon};
 	struct run *r = calloc(1, sizeof(*r));
 
 	print_message("seed %llu\n", (unsigned long long)seed);
@@ -267,7 +269,7 @@ static void test_random_operations(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_random_operations) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_operations)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

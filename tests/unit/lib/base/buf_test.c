@@ -1,5 +1,6 @@
 /*
- * Buf: named cases for each rule of the contract. The comparison of random operations with a flat model is in buf_model_test.c.
+ * Buf: named cases for each rule of the contract. The comparison of random operations with a flat
+ * model is in buf_model_test.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,50 @@
+/*
+ * One ready byte stream to an upstream: TCP, then TLS with the exact identity where the endpoint is meshed, or a pipe in memory to our own inbound.
+ * Says in one struct how it failed. Used by the pools and by raw TCP flows.
+ */
+#ifndef WEFT_SIDECAR_UPSTREAM_CONNECT_H
+#define WEFT_SIDECAR_UPSTREAM_CONNECT_H
+
+#include "lib/base/reason.h"
+#include "lib/net/listen.h"
+#include "lib/tls/tls.h"
+
+/* Opens the far end of a pipe to this pod's own inbound flow; returns the near end. */
+typedef struct io *connect_self_fn(void *arg, const struct addr *to, const char *alpn);
+
+/* What connecting needs from its worker; all borrowed. */
+struct connect_env {
+	struct net *net;
+	struct buf_pool *bufs;
+	connect_self_fn *self;
+	void *self_arg;
+	uint64_t connect_timeout_ns, tls_timeout_ns;
+	int user_timeout_ms;
+	uint32_t mark;
+};
+
+/* Where to and how; copied. */
+struct connect_target {
+	struct addr to, from;
+	struct tls_ctx *ctx; /* NULL: plaintext */
+	const char *alpn;    /* static storage; for self connections too */
+	struct str id, uid;  /* expected identity, with ctx */
+	bool self;
+};
+
+struct connect_failure {
+	enum reason reason;
+	enum cert_verdict verdict;
+	char text[224];
+};
+
+/* io is NULL on failure. Exactly once, never from inside connect_start. */
+typedef void connect_done_fn(void *arg, struct io *io, const struct connect_failure *failure);
+
+struct connect;
+struct connect *connect_start(
+	const struct connect_env *env, const struct connect_target *target, connect_done_fn *done, void *arg);
+/* No call to done after it. Safe on NULL. */
+void connect_cancel(struct connect **c);
+
+#endif
