@@ -16,8 +16,7 @@
 
 #define BUF_SMALL 2048  /* data bytes of a small chunk, head and tailroom not counted */
 #define BUF_LARGE 16384 /* data bytes of a large chunk: one full TLS record */
-#define BUF_HEADROOM 64 /* free bytes before the data of a fresh chunk: frame and record headers \
-			 */
+#define BUF_HEADROOM 64 /* free bytes before a fresh chunk's data: frame and record headers */
 #define BUF_TAILROOM 32 /* free bytes kept behind the data of a full chunk: an AEAD tag */
 
 struct buf_pool;

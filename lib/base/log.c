@@ -6,8 +6,10 @@
 #include "lib/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -26,7 +28,8 @@ enum log_target { LOG_TO_FILE, LOG_TO_SOCKET, LOG_TO_STREAM, LOG_TO_SINK };
 struct log {
 	enum log_target target;
 	enum log_format format;
-	int fd;
+	int fd;     /* the caller's, or own_fd */
+	int own_fd; /* -1 where there is none */
 	int level;
 	bool torn; /* the last line was written in part */
 	uint64_t dropped;
@@ -52,11 +55,27 @@ static enum log_target log_target_of(int fd)
 	return S_ISSOCK(st.st_mode) ? LOG_TO_SOCKET : LOG_TO_STREAM;
 }
 
+/*
+ * A terminal says that it is writable when it has room for one byte, and then waits for the rest:
+ * it is opened once more, non-blocking. -1 where that is not permitted; then poll has to do.
+ */
+static int log_reopen(int fd)
+{
+	char path[40];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 struct log *log_new(int fd, enum log_level level, enum log_format format, const struct clock *clock)
 {
 	struct log *l = MEM_NEW(struct log);
 
-	l->fd = fd;
+	l->own_fd = log_reopen(fd);
+	l->fd = l->own_fd >= 0 ? l->own_fd : fd;
 	l->target = log_target_of(fd);
 	l->level = (int)level;
 	l->format = format;
@@ -77,6 +96,8 @@ struct log *log_new_sink(log_sink_fn *fn, void *arg, enum log_level level, enum 
 
 void log_free(struct log **log)
 {
+	if (*log != NULL && (*log)->own_fd >= 0)
+		close((*log)->own_fd);
 	mem_free(*log);
 	*log = NULL;
 }

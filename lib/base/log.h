@@ -36,9 +36,9 @@ struct log_field {
 struct log;
 
 /*
- * Owned by main or the test, borrowed by everyone else. fd is set non-blocking for our writes only
- * (MSG_DONTWAIT-like: a regular file or a pipe that would block drops the line); it is not closed
- * by log_free.
+ * Owned by main or the test, borrowed by everyone else. fd is written without waiting and without
+ * O_NONBLOCK, which others who share it would feel; it is not closed by log_free. Lines to pipes
+ * and terminals are at most PIPE_BUF bytes, so that no two of them mix.
  */
 struct log *log_new(int fd, enum log_level level, enum log_format format,
 	const struct clock *clock);
