@@ -146,25 +146,45 @@ static bool is_plain(unsigned char c)
 	return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\t';
 }
 
+/* Bytes at the start of s that stand as they are. */
+static size_t plain_run(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && is_plain((unsigned char)s.p[n]))
+		n++;
+	return n;
+}
+
+static bool put_piece(struct str piece, char dst[METRIC_VALUE_MAX], size_t *len)
+{
+	if (*len + piece.n > METRIC_VALUE_MAX)
+		return false;
+	memcpy(dst + *len, piece.p, piece.n);
+	*len += piece.n;
+	return true;
+}
+
 /* The value, cut and made valid UTF-8 without control characters. Returns its length in dst. */
 static size_t clean_value(struct str s, char dst[METRIC_VALUE_MAX])
 {
-	size_t len = 0;
+	size_t len = 0, n;
 	uint32_t code;
 
-	while (s.n > 0) {
-		size_t n = utf8_decode(s, &code);
-		bool keep = n > 1 || (n == 1 && is_plain((unsigned char)s.p[0]));
-		struct str piece = keep ? str_sub(s, 0, n) : STR("\xef\xbf\xbd");
-
-		if (len + piece.n > METRIC_VALUE_MAX)
-			break;
-		memcpy(dst + len, piece.p, piece.n);
-		len += piece.n;
+	for (;;) {
+		n = plain_run(s);
+		n = n < METRIC_VALUE_MAX - len ? n : METRIC_VALUE_MAX - len;
+		if (n > 0)
+			put_piece(str_sub(s, 0, n), dst, &len);
+		s = str_sub(s, n, s.n - n);
+		if (s.n == 0)
+			return len;
+		n = utf8_decode(s, &code);
+		if (!put_piece(n > 1 ? str_sub(s, 0, n) : STR("\xef\xbf\xbd"), dst, &len))
+			return len;
 		n = n > 0 ? n : 1;
 		s = str_sub(s, n, s.n - n);
 	}
-	return len;
 }
 
 /*
