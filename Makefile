@@ -115,7 +115,7 @@ all_objects := $(call objects,$(our_c) $(support_c) $(unit_c) $(mem_c) $(fuzz_c)
 
 # --- what changes with flags and with the set of files ---
 
-ifeq ($(filter-out help clean deps format check,$(or $(MAKECMDGOALS),all)),)
+ifeq ($(filter-out help clean deps format check check-%,$(or $(MAKECMDGOALS),all)),)
 no_build := yes
 endif
 
@@ -127,8 +127,7 @@ $(call remember,$(B)/flags,$(CC) $(shell $(CC) -dumpfullversion -dumpversion 2>&
 	$(CPPFLAGS_ALL) $(WARNINGS) $(LDFLAGS_ALL) $(third_static))
 $(call remember,$(B)/files,$(all_objects))
 commit := $(shell git rev-parse --short=7 HEAD 2>/dev/null)
-version_text := $(VERSION)$(if $(commit), ($(commit)))
-$(call remember,$(B)/version,$(version_text))
+$(call remember,$(B)/version,$(VERSION) $(commit))
 endif
 LDLIBS := $(third_libs) $(third_static) -lm
 
@@ -162,9 +161,10 @@ $(B)/obj/%.o: %.c $(B)/flags $(B)/third.stamp | $(gen_h)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(BASE_CFLAGS) $(WARNINGS) -MD -MP -c $< -o $@
 
-# The one file that knows the version, as WEFT_VERSION: "0.1.0 (abcdef0)".
+# The one file that knows the version.
 $(B)/obj/lib/base/process.o: $(B)/version
-$(B)/obj/lib/base/process.o: CPPFLAGS_ALL += -DWEFT_VERSION='"$(version_text)"'
+$(B)/obj/lib/base/process.o: CPPFLAGS_ALL += -DWEFT_VERSION='"$(VERSION)"' \
+	-DWEFT_COMMIT='"$(or $(commit),unknown)"'
 
 $(B)/gen/%.o: build/gen/%.c $(B)/flags | $(gen_h)
 	@mkdir -p $(@D)
@@ -247,11 +247,10 @@ fuzz-run: $(fuzzers)
 	@$(PYTHON) tools/run-fuzzers --root $(B) --seconds $(FUZZ_SECONDS) $(fuzzers)
 
 check: ready ## layers, sizes, writable globals, banned calls, formatting
-	@$(PYTHON) tools/check-layers
-	@$(PYTHON) tools/check-size
-	@$(PYTHON) tools/check-banned
-	@$(PYTHON) tools/check-format
-	$(submake) globals
+	$(submake) -k check-layers check-size check-banned check-format globals
+
+check-layers check-size check-banned check-format:
+	@$(PYTHON) tools/$@
 
 globals: $(call objects,$(our_c))
 	@$(PYTHON) tools/check-globals $(B)/obj $(our_c)
@@ -278,4 +277,4 @@ help: ## this list
 	@echo "V=1 shows commands; see STYLE.md and ARCHITECTURE.md for the rest."
 
 .PHONY: all tests deps ready demo test unit mem e2e asan asan-e2e clang fuzz fuzz-run check globals \
-	format install clean help
+	check-layers check-size check-banned check-format format install clean help
