@@ -1,6 +1,7 @@
 /*
- * Message heads in one neutral form: what HTTP/1 and HTTP/2 have in common after the codec has checked and removed what is
- * hop-by-hop. Field names are lower-case; pseudo fields and framing are members. Memory is the stream's arena.
+ * Message heads in one neutral form: what HTTP/1 and HTTP/2 have in common after the codec has
+ * checked and removed what is hop-by-hop. Field names are lower-case; pseudo fields and framing are
+ * members. Memory is the stream's arena.
  */
 #ifndef WEFT_HTTP_HEAD_H
 #define WEFT_HTTP_HEAD_H
@@ -51,7 +52,7 @@ struct http_head {
 	enum http_kind kind;
 	/* request */
 	struct str method;
-	struct str scheme; /* "http" unless the wire said otherwise */
+	struct str scheme;    /* "http" unless the wire said otherwise */
 	struct str authority; /* from :authority or Host; empty where HTTP/1.0 sent none */
 	struct str path;      /* origin-form with query, "*" for OPTIONS *; empty for CONNECT */
 	struct str protocol;  /* HTTP/1 Upgrade token or H2 :protocol (RFC 8441); empty: none */
@@ -61,23 +62,27 @@ struct http_head {
 	uint16_t status; /* 1xx come as heads of their own before the final one */
 	/* both */
 	uint8_t version_major, version_minor; /* as on the wire of this hop */
-	bool keep_alive;		      /* HTTP/1: what the peer asked for */
-	uint64_t length;		      /* body bytes, or HTTP_LENGTH_UNKNOWN; 0 with end: none */
-	struct http_fields fields;	      /* without host, connection, keep-alive, te, transfer-encoding, upgrade, expect: 100-continue, content-length */
+	bool keep_alive;                      /* HTTP/1: what the peer asked for */
+	uint64_t length;           /* body bytes, or HTTP_LENGTH_UNKNOWN; 0 with end: none */
+	struct http_fields fields; /* without host, connection, keep-alive, te, transfer-encoding,
+				      upgrade, expect: 100-continue, content-length */
 };
 
 void http_head_init(struct http_head *h, enum http_kind kind, struct arena *arena);
 /* Deep copy into arena. */
 void http_head_copy(struct http_head *dst, const struct http_head *src, struct arena *arena);
 
-/* RFC 9110 5.6.2 token; field value per RFC 9110 5.5 (no NUL, CR, LF, other controls but HTAB; no leading/trailing white space). */
+/* RFC 9110 5.6.2 token; field value per RFC 9110 5.5 (no NUL, CR, LF, other controls but HTAB; no
+ * leading/trailing white space). */
 bool http_is_token(struct str s);
 bool http_is_field_value(struct str s);
-/* Request target in origin form: begins with '/', only VCHAR and obs-text-free, no '#', no space. */
+/* Request target in origin form: begins with '/', only VCHAR and obs-text-free, no '#', no space.
+ */
 bool http_is_path(struct str s);
 /* host [":" port], no user information, no list, RFC 3986 3.2.2. */
 bool http_is_authority(struct str s);
-/* True where a response to that method with that status has no body by definition (HEAD, 1xx, 204, 304, 2xx to CONNECT). */
+/* True where a response to that method with that status has no body by definition (HEAD, 1xx, 204,
+ * 304, 2xx to CONNECT). */
 bool http_no_body(struct str method, uint16_t status);
 /* RFC 9110 15: "OK", "Not Found"; "Unknown" else, so that HTTP/1 lines always carry a phrase. */
 struct str http_status_phrase(uint16_t status);

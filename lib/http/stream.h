@@ -1,9 +1,11 @@
 /*
- * The HTTP waist: one exchange, seen the same by server and client, over HTTP/1 and HTTP/2. stream.c is the gate between codec and user: it keeps
- * the order of events, counts bytes against the declared length and stamps times. Nothing above it knows which codec is below.
+ * The HTTP waist: one exchange, seen the same by server and client, over HTTP/1 and HTTP/2.
+ * stream.c is the gate between codec and user: it keeps the order of events, counts bytes against
+ * the declared length and stamps times. Nothing above it knows which codec is below.
  *
- * Order of events to the user: on_head (1xx any number, then one final), on_body*, on_trailers?, then on_end exactly once and last.
- * Events are never delivered from inside a call that the user makes on the same stream. After on_end the pointer is dead at the end of the turn.
+ * Order of events to the user: on_head (1xx any number, then one final), on_body*, on_trailers?,
+ * then on_end exactly once and last. Events are never delivered from inside a call that the user
+ * makes on the same stream. After on_end the pointer is dead at the end of the turn.
  */
 #ifndef WEFT_HTTP_STREAM_H
 #define WEFT_HTTP_STREAM_H
@@ -19,11 +21,12 @@ struct http_stream;
 
 /* User of one stream. All members but on_trailers and on_writable are required. */
 struct http_stream_events {
-	/* end: the message has no body and no trailers. Server: the request. Client: responses, 1xx first. head lives as long as the stream. */
+	/* end: the message has no body and no trailers. Server: the request. Client: responses, 1xx
+	 * first. head lives as long as the stream. */
 	void (*on_head)(void *arg, struct http_stream *s, struct http_head *head, bool end);
 	/*
-	 * Take what you like out of bytes (buf_move); what is left in it is dropped. Bytes count against the receive window until
-	 * stream_consume says that they have left us.
+	 * Take what you like out of bytes (buf_move); what is left in it is dropped. Bytes count
+	 * against the receive window until stream_consume says that they have left us.
 	 */
 	void (*on_body)(void *arg, struct http_stream *s, struct buf *bytes, bool end);
 	/* Trailers end the message. */
@@ -49,19 +52,24 @@ struct arena *stream_arena(struct http_stream *s);
 const struct http_stream_times *stream_times(const struct http_stream *s);
 enum http_part stream_in_part(const struct http_stream *s);
 enum http_part stream_out_part(const struct http_stream *s);
-uint64_t stream_bytes_in(const struct http_stream *s);	/* body bytes received */
-uint64_t stream_bytes_out(const struct http_stream *s); /* body bytes handed to the codec's wire buffer */
+uint64_t stream_bytes_in(const struct http_stream *s); /* body bytes received */
+uint64_t stream_bytes_out(const struct http_stream
+		*s); /* body bytes handed to the codec's wire buffer */
 uint32_t stream_id(const struct http_stream *s);
-/* Text for logs where the codec knows more than the reason ("two content-length fields"); empty where not. Static or arena. */
+/* Text for logs where the codec knows more than the reason ("two content-length fields"); empty
+ * where not. Static or arena. */
 struct str stream_detail(const struct http_stream *s);
 
 /*
- * Sends a head: on the server 1xx (kind HTTP_RESPONSE, status 100..199 but 101) any number of times, then one final; on the client the request.
- * end: no body follows. Slices are copied. Framing is chosen by the codec from length; illegal fields were refused on the way in, and
- * are dropped on the way out. After a 101 or a 2xx to CONNECT / extended CONNECT both bodies are raw bytes until each side ends.
+ * Sends a head: on the server 1xx (kind HTTP_RESPONSE, status 100..199 but 101) any number of
+ * times, then one final; on the client the request. end: no body follows. Slices are copied.
+ * Framing is chosen by the codec from length; illegal fields were refused on the way in, and are
+ * dropped on the way out. After a 101 or a 2xx to CONNECT / extended CONNECT both bodies are raw
+ * bytes until each side ends.
  */
 void stream_send_head(struct http_stream *s, const struct http_head *head, bool end);
-/* Takes all of bytes, always. Returns the room left in the send queue: <= 0 means wait for on_writable before sending more. */
+/* Takes all of bytes, always. Returns the room left in the send queue: <= 0 means wait for
+ * on_writable before sending more. */
 ssize_t stream_send_body(struct http_stream *s, struct buf *bytes, bool end);
 /* Room now, without sending. */
 ssize_t stream_room(const struct http_stream *s);
@@ -70,11 +78,13 @@ void stream_send_trailers(struct http_stream *s, const struct http_fields *trail
 /* n body bytes have left us: the peer may send as many more. */
 void stream_consume(struct http_stream *s, size_t n);
 /*
- * No more of the peer's body, please: what still comes is dropped; our direction goes on. HTTP/1: a bounded drain, then close;
- * HTTP/2: RST_STREAM NO_ERROR once our END_STREAM went out (RFC 9113 8.1).
+ * No more of the peer's body, please: what still comes is dropped; our direction goes on. HTTP/1: a
+ * bounded drain, then close; HTTP/2: RST_STREAM NO_ERROR once our END_STREAM went out (RFC
+ * 9113 8.1).
  */
 void stream_stop(struct http_stream *s);
-/* Aborts both directions; on_end(reason) follows, deferred. HTTP/1: closes the connection (RST where a response was cut); HTTP/2: RST_STREAM. */
+/* Aborts both directions; on_end(reason) follows, deferred. HTTP/1: closes the connection (RST
+ * where a response was cut); HTTP/2: RST_STREAM. */
 void stream_reset(struct http_stream *s, enum reason reason);
 
 #endif
