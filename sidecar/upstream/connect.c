@@ -52,11 +52,19 @@ static void connect_fail(
 static void on_tls(void *arg, struct io *io, const struct tls_failure *failure)
 {
 	struct connect *c = OBJ_CAST(struct connect, CONNECT_MAGIC, arg);
+	struct io_info info = { 0 };
 	c->handshake = NULL;
-	if (io != NULL)
-		connect_finish(c, io, NULL);
-	else
+	if (io == NULL) {
 		connect_fail(c, REASON_TLS_FAILED, failure->verdict, "TLS handshake with", failure->text);
+		return;
+	}
+	io_info(io, &info);
+	if (c->env->revoked != NULL && c->env->revoked(c->env->revoked_arg, info.peer_serial)) {
+		io_close(&io, true);
+		connect_fail(c, REASON_TLS_FAILED, CERT_REVOKED, "TLS handshake with", cert_verdict_text(CERT_REVOKED));
+		return;
+	}
+	connect_finish(c, io, NULL);
 }
 
 static void on_dialled(void *arg, struct io *io, int err)

@@ -18,6 +18,9 @@ struct connect_env {
 	struct buf_pool *bufs;
 	connect_self_fn *self;
 	void *self_arg;
+	/* The certificate of that serial is revoked; NULL: none is. */
+	bool (*revoked)(void *arg, struct str serial);
+	void *revoked_arg;
 	uint64_t connect_timeout_ns, tls_timeout_ns;
 	int user_timeout_ms;
 	uint32_t mark;

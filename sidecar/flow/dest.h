@@ -1,0 +1,39 @@
+/*
+ * Which destination is this? Pure: snapshot and original destination in, answer out. By VIP and port, then by pod address; never by bare port,
+ * never by a header.
+ */
+#ifndef WEFT_SIDECAR_FLOW_DEST_H
+#define WEFT_SIDECAR_FLOW_DEST_H
+
+#include "sidecar/snapshot/snapshot.h"
+
+enum dest_kind {
+	DEST_SERVICE,	  /* a VIP and one of its ports */
+	DEST_POD,	  /* a pod by its own address */
+	DEST_SELF,	  /* this pod by its own address */
+	DEST_PASSTHROUGH, /* outside the mesh's ranges: as it is */
+	DEST_REFUSED
+};
+
+/* Borrowed from the snapshot. */
+struct dest {
+	enum dest_kind kind;
+	struct addr addr; /* original destination */
+	const struct mesh_service *service;
+	int port_index; /* of the service's ports */
+	const struct mesh_pod *pod;
+	enum mesh_protocol protocol;
+	int reason; /* DEST_REFUSED: a mesh reason */
+};
+
+void dest_find(const struct snapshot *s, const struct addr *orig, struct dest *out);
+
+/* How one endpoint is to be reached. 0, or a mesh reason. secure: with mutual TLS (self included). */
+struct dest_hop {
+	struct addr to;
+	struct str id, uid;
+	bool secure, self;
+};
+int dest_hop(const struct snapshot *s, const struct dest *d, const struct mesh_endpoint *ep, struct dest_hop *out);
+
+#endif

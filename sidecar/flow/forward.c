@@ -1,0 +1,156 @@
+/*
+ * Moves bodies between the downstream stream and the chosen attempt, the same rule both ways: what the other side has no room for is not consumed, so that the
+ * sender's window closes. Also heads and trailers of responses. Called from stream events alone.
+ */
+#include "sidecar/flow/request.h"
+
+/* -- request: downstream to upstream ------------------------------------------------------------------------------- */
+
+static void consume_down(struct request *r)
+{
+	size_t n = r->unconsumed;
+	r->unconsumed = 0;
+	if (n > 0 && r->down != NULL)
+		stream_consume(r->down, n);
+}
+
+/* Keeps a second reference while the request may have to be sent again. */
+static void keep_replay(struct request *r)
+{
+	if (r->replay_lost)
+		return;
+	if (buf_len(&r->replay) + buf_len(&r->held) > r->flow->params->replay_bytes) {
+		r->replay_lost = true;
+		buf_clear(&r->replay);
+		return;
+	}
+	buf_share(&r->replay, &r->held, 0, buf_len(&r->held));
+}
+
+void forward_request_body(struct request *r)
+{
+	struct attempt *a = r->cur;
+	if (a == NULL || a->up == NULL || !a->head_sent || r->body_sent_end)
+		return;
+	bool end = r->body_end && r->trailers == NULL;
+	if (buf_len(&r->held) == 0 && !r->body_end)
+		return;
+	ssize_t room = 1;
+	if (buf_len(&r->held) > 0 || end) {
+		keep_replay(r);
+		a->body_sent += buf_len(&r->held);
+		room = stream_send_body(a->up, &r->held, end);
+	}
+	if (r->body_end && r->trailers != NULL)
+		stream_send_trailers(a->up, r->trailers);
+	r->body_sent_end = r->body_end;
+	if (room > 0 || r->body_end)
+		consume_down(r);
+}
+
+void forward_down_body(struct request *r, struct buf *bytes, bool end)
+{
+	size_t n = buf_len(bytes);
+	r->span.bytes_in += n;
+	r->body_end = r->body_end || end;
+	if (r->stopped || (r->response_done && !r->tunnel)) {
+		if (n > 0)
+			stream_consume(r->down, n);
+		return;
+	}
+	r->unconsumed += n;
+	buf_move_all(&r->held, bytes);
+	forward_request_body(r);
+}
+
+/* The upstream has room again. */
+void forward_up_room(struct request *r)
+{
+	consume_down(r);
+}
+
+/* -- response: upstream to downstream ------------------------------------------------------------------------------ */
+
+/* The response is complete. A request body that still comes is of no use to anybody. */
+static void response_done(struct request *r)
+{
+	r->response_done = true;
+	if (r->tunnel || (r->body_end && r->body_sent_end))
+		return;
+	if (!r->body_end && !r->stopped) {
+		r->stopped = true;
+		stream_stop(r->down);
+	}
+	buf_clear(&r->held);
+	consume_down(r);
+	if (!r->body_sent_end && r->cur != NULL && r->cur->up != NULL)
+		stream_reset(r->cur->up, REASON_CANCELLED);
+}
+
+static int grpc_status_of(const struct http_fields *fields)
+{
+	uint64_t v;
+	struct str s = http_fields_get(fields, STR("grpc-status"));
+	return s.n > 0 && str_to_u64(s, 99, &v) == 0 ? (int)v : -1;
+}
+
+static void commit(struct request *r, const struct http_head *head)
+{
+	r->committed = true;
+	r->replay_lost = true;
+	buf_clear(&r->replay);
+	r->span.status = head->status;
+	if (r->grpc)
+		r->span.grpc_status = grpc_status_of(&head->fields);
+	r->tunnel = r->head->protocol.n > 0 && (head->status == 101 || head->status == 200);
+}
+
+void forward_up_head(struct request *r, struct http_head *head, bool end)
+{
+	if (r->conn->direction == SPAN_INBOUND)
+		headers_strip_reserved(&head->fields);
+	if (head->status >= 100 && head->status < 200 && head->status != 101) {
+		stream_send_head(r->down, head, false);
+		return;
+	}
+	commit(r, head);
+	if (r->tunnel)
+		headers_fit_upgrade_response(head, r->head->protocol, r->down_version);
+	stream_send_head(r->down, head, end);
+	if (end)
+		response_done(r);
+}
+
+void forward_up_body(struct request *r, struct buf *bytes, bool end)
+{
+	size_t n = buf_len(bytes);
+	struct attempt *a = r->cur;
+	r->span.bytes_out += n;
+	a->unconsumed += n;
+	ssize_t room = stream_send_body(r->down, bytes, end);
+	if (room > 0 || end)
+		forward_down_room(r);
+	if (end)
+		response_done(r);
+}
+
+void forward_up_trailers(struct request *r, struct http_fields *trailers)
+{
+	if (r->conn->direction == SPAN_INBOUND)
+		headers_strip_reserved(trailers);
+	if (r->grpc)
+		r->span.grpc_status = grpc_status_of(trailers);
+	stream_send_trailers(r->down, trailers);
+	response_done(r);
+}
+
+/* The downstream has room again. */
+void forward_down_room(struct request *r)
+{
+	struct attempt *a = r->cur;
+	if (a == NULL || a->up == NULL || a->unconsumed == 0)
+		return;
+	size_t n = a->unconsumed;
+	a->unconsumed = 0;
+	stream_consume(a->up, n);
+}
