@@ -23,9 +23,11 @@ void loop_free(struct loop **loop);
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
-/* Time of this turn: monotonic and wall, nanoseconds. One clock read per turn. */
+/* Time of this turn: monotonic and wall, nanoseconds. One clock read per turn; outside of turns the clock's own time. */
 uint64_t loop_now(const struct loop *loop);
 uint64_t loop_wall(const struct loop *loop);
+/* Number of this turn, from 1 on; 0 outside of turns. For shares per turn (IO_TURN_BYTES). */
+uint64_t loop_turn(const struct loop *loop);
 
 /* -- readiness ----------------------------------------------------------------------------------------------- */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
@@ -60,6 +62,7 @@ struct loop_timer {
 	loop_timer_fn *fn;
 	void *arg;
 	uint64_t deadline; /* 0: not running */
+	size_t slot;	   /* place in the heap; 0: on a list */
 };
 
 void loop_timer_init(struct loop_timer *t, struct loop *loop, loop_timer_fn *fn, void *arg);
@@ -83,7 +86,7 @@ struct loop_task {
 	struct loop *loop;
 	loop_task_fn *fn;
 	void *arg;
-	bool flush;
+	uint8_t queue; /* enum loop_queue: where it waits, if it does */
 };
 
 void loop_task_init(struct loop_task *t, struct loop *loop, loop_task_fn *fn, void *arg);
