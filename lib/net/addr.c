@@ -1,6 +1,7 @@
 /*
- * IP addresses and CIDR blocks: parsing, printing, comparing. Pure functions on plain values, nothing is owned. Called by everyone who
- * names a peer; accepts the documented spellings and no others, so that a policy and a log agree on what an address is.
+ * IP addresses and CIDR blocks: parsing, printing, comparing. Pure functions on plain values,
+ * nothing is owned. Called by everyone who names a peer; accepts the documented spellings and no
+ * others, so that a policy and a log agree on what an address is.
  */
 #include "lib/net/addr.h"
 
@@ -10,11 +11,11 @@
 
 #include "lib/base/err.h"
 
-static const uint8_t v4_mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 static struct addr addr_from_v4(const void *bytes, uint16_t port)
 {
-	struct addr a = { .family = ADDR_V4, .port = port };
+	struct addr a = {.family = ADDR_V4, .port = port};
 
 	memcpy(a.bytes, bytes, 4);
 	return a;
@@ -22,7 +23,7 @@ static struct addr addr_from_v4(const void *bytes, uint16_t port)
 
 static struct addr addr_from_v6(const uint8_t bytes[16], uint16_t port)
 {
-	struct addr a = { .family = ADDR_V6, .port = port };
+	struct addr a = {.family = ADDR_V6, .port = port};
 
 	if (memcmp(bytes, v4_mapped, sizeof(v4_mapped)) == 0)
 		return addr_from_v4(bytes + 12, port);
@@ -133,7 +134,7 @@ static int parse_any(struct str s, struct addr *out)
 
 int addr_parse(struct str s, struct addr *out)
 {
-	struct addr a = { 0 };
+	struct addr a = {0};
 
 	memset(out, 0, sizeof(*out));
 	if (parse_any(s, &a) < 0)
@@ -192,7 +193,7 @@ struct addr addr_with_port(const struct addr *a, uint16_t port)
 
 struct addr addr_any(enum addr_family family, uint16_t port)
 {
-	return (struct addr){ .family = (uint8_t)family, .port = port };
+	return (struct addr){.family = (uint8_t)family, .port = port};
 }
 
 bool addr_is_loopback(const struct addr *a)
@@ -262,7 +263,7 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
 	return 0;
 }
 
-/* -- CIDR ------------------------------------------------------------------------------------------------------- */
+/* --- CIDR --- */
 
 static unsigned addr_bits(const struct addr *a)
 {
@@ -279,7 +280,8 @@ static bool host_bits_clear(const struct addr *a, unsigned prefix)
 	return true;
 }
 
-/* An IPv4-mapped block is the IPv4 block; one so wide that it leaves the mapped range has host bits set by definition. */
+/* An IPv4-mapped block is the IPv4 block; one so wide that it leaves the mapped range has host bits
+ * set by definition. */
 static int cidr_prefix(struct str text, struct str ip, const struct addr *base, unsigned *out)
 {
 	bool mapped = base->family == ADDR_V4 && str_find(ip, ':') >= 0;
@@ -297,7 +299,7 @@ int cidr_parse(struct str s, struct cidr *out)
 {
 	ptrdiff_t slash = str_find(s, '/');
 	struct str ip = slash >= 0 ? str_sub(s, 0, (size_t)slash) : s;
-	struct addr base = { 0 };
+	struct addr base = {0};
 	unsigned prefix;
 
 	memset(out, 0, sizeof(*out));

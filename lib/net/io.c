@@ -1,6 +1,6 @@
 /*
- * What holds for every stack of ios: facts gathered from the bottom up, and the one way to close. Owns nothing; called by whoever owns
- * the top of a stack.
+ * What holds for every stack of ios: facts gathered from the bottom up, and the one way to close.
+ * Owns nothing; called by whoever owns the top of a stack.
  */
 #include "lib/net/io.h"
 
@@ -17,7 +17,7 @@ static void gather(const struct io *io, struct io_info *info)
 
 void io_info(const struct io *io, struct io_info *info)
 {
-	*info = (struct io_info){ 0 };
+	*info = (struct io_info){0};
 	gather(io, info);
 }
 

@@ -1,13 +1,15 @@
 /*
- * What the layers of this room know of one another beyond io.h: sockets whose peer is known already, and the original destination
- * that a simulated network remembers for an accepted end. Included by lib/net alone.
+ * What the layers of this room know of one another beyond io.h: sockets whose peer is known
+ * already, and the original destination that a simulated network remembers for an accepted end.
+ * Included by lib/net alone.
  */
 #ifndef WEFT_NET_IO_INTERNAL_H
 #define WEFT_NET_IO_INTERNAL_H
 
 #include "lib/net/io.h"
 
-/* Like io_sock_new, without asking the kernel who the peer is. The descriptor is non-blocking and has its options. */
+/* Like io_sock_new, without asking the kernel who the peer is. The descriptor is non-blocking and
+ * has its options. */
 struct io *io_sock_adopt(struct loop *loop, int fd, const struct addr *peer);
 /* Turns Nagle's algorithm off where the descriptor is a TCP socket. */
 void io_sock_no_delay(int fd);

@@ -1,6 +1,7 @@
 /*
- * A connection in memory: two ends, each with a bounded queue of bytes on the way to it. Owned by whoever made the pair (tests, the
- * simulated network); behaves like a socket: readiness is level-triggered, a close with unread bytes resets the peer.
+ * A connection in memory: two ends, each with a bounded queue of bytes on the way to it. Owned by
+ * whoever made the pair (tests, the simulated network); behaves like a socket: readiness is
+ * level-triggered, a close with unread bytes resets the peer.
  */
 #include "lib/base/alloc.h"
 #include "lib/net/io_internal.h"
@@ -157,7 +158,8 @@ static void mem_info(const struct io *io, struct io_info *info)
 	info->peer = e->remote;
 }
 
-/* What the peer has not read yet stays readable for it, as with a socket; then comes the end or the reset. */
+/* What the peer has not read yet stays readable for it, as with a socket; then comes the end or the
+ * reset. */
 static void mem_close(struct io *io, bool reset)
 {
 	struct mem_end *e = mem_of(io), *peer = e->peer;

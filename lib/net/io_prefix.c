@@ -1,6 +1,7 @@
 /*
- * A layer that first gives back bytes that somebody read to look at them, then the stream below. Owns those bytes and the layer below;
- * made by whoever sniffed, when the stream goes on to its codec.
+ * A layer that first gives back bytes that somebody read to look at them, then the stream below.
+ * Owns those bytes and the layer below; made by whoever sniffed, when the stream goes on to its
+ * codec.
  */
 #include "lib/base/alloc.h"
 #include "lib/net/io.h"

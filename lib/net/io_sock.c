@@ -1,6 +1,6 @@
 /*
- * The bottom layer over a stream socket: gathers writes, sizes reads by the traffic, maps errors. Owns the descriptor; made by listeners,
- * dials and tests, closed through io_close.
+ * The bottom layer over a stream socket: gathers writes, sizes reads by the traffic, maps errors.
+ * Owns the descriptor; made by listeners, dials and tests, closed through io_close.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,8 +14,9 @@
 #define SOCK_READ_PIECES 8
 #define SOCK_WRITE_PIECES 64
 
-/* What one read asks for, by how full the last ones were: multiples of the chunk sizes of struct buf. */
-static const size_t read_sizes[] = { BUF_SMALL, BUF_LARGE, 4 * BUF_LARGE };
+/* What one read asks for, by how full the last ones were: multiples of the chunk sizes of struct
+ * buf. */
+static const size_t read_sizes[] = {BUF_SMALL, BUF_LARGE, 4 * BUF_LARGE};
 #define READ_SIZES (sizeof(read_sizes) / sizeof(read_sizes[0]))
 
 /* Owned by the layer above or the user, freed by io_close; owns the descriptor. */
@@ -25,8 +26,8 @@ struct sock {
 	struct addr peer;
 	uint64_t dry_turn;  /* turn in which the kernel had no more to read */
 	uint64_t full_turn; /* turn in which the kernel took no more */
-	int read_err;	    /* sticky */
-	int write_err;	    /* sticky; what arrived before it can still be read */
+	int read_err;       /* sticky */
+	int write_err;      /* sticky; what arrived before it can still be read */
 	uint8_t read_size;  /* index in read_sizes */
 	bool shut;
 };
@@ -51,7 +52,8 @@ static void on_ready(void *arg, unsigned events)
 		s->io.fn(s->io.arg, events);
 }
 
-/* Within the turn in which a call came back short the next one would say "would block": it is not made. */
+/* Within the turn in which a call came back short the next one would say "would block": it is not
+ * made. */
 static bool this_turn(const struct sock *s, uint64_t turn)
 {
 	return turn != 0 && turn == loop_turn(s->io.loop);
@@ -88,7 +90,8 @@ static size_t iov_total(const struct iovec *iov, int n)
 	return total;
 }
 
-/* Full reads ask for more next time; reads that would have fitted twice into the next smaller size, for less. */
+/* Full reads ask for more next time; reads that would have fitted twice into the next smaller size,
+ * for less. */
 static void adapt(struct sock *s, size_t asked, size_t got)
 {
 	if (got == asked && asked == read_sizes[s->read_size] && s->read_size + 1u < READ_SIZES)
@@ -99,7 +102,7 @@ static void adapt(struct sock *s, size_t asked, size_t got)
 
 static ssize_t sock_recv(struct sock *s, struct iovec *iov, int n)
 {
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)n };
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
 	ssize_t got;
 
 	do
@@ -108,7 +111,8 @@ static ssize_t sock_recv(struct sock *s, struct iovec *iov, int n)
 	return got;
 }
 
-/* The kernel tells of a reset once: where a write learned of it, the reader's end of stream is no orderly one. */
+/* The kernel tells of a reset once: where a write learned of it, the reader's end of stream is no
+ * orderly one. */
 static ssize_t sock_read(struct io *io, struct buf *in, size_t max)
 {
 	struct sock *s = sock_of(io);
@@ -135,7 +139,7 @@ static ssize_t sock_read(struct io *io, struct buf *in, size_t max)
 
 static ssize_t sock_send(struct sock *s, struct iovec *iov, int n)
 {
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)n };
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
 	ssize_t sent;
 
 	do
@@ -188,8 +192,8 @@ static int sock_shutdown(struct io *io)
 }
 
 /*
- * With nothing wanted, nothing is watched: a peer that resets then is noticed by the next read or write, not by a loop that spins on
- * a hang-up that nobody takes.
+ * With nothing wanted, nothing is watched: a peer that resets then is noticed by the next read or
+ * write, not by a loop that spins on a hang-up that nobody takes.
  */
 static void sock_want(struct io *io, unsigned events)
 {
@@ -239,7 +243,7 @@ void io_sock_no_delay(int fd)
 
 void io_sock_linger_none(int fd)
 {
-	struct linger none = { .l_onoff = 1, .l_linger = 0 };
+	struct linger none = {.l_onoff = 1, .l_linger = 0};
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 }
@@ -260,7 +264,7 @@ struct io *io_sock_new(struct loop *loop, int fd)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	struct addr peer = { 0 };
+	struct addr peer = {0};
 
 	io_sock_no_delay(fd);
 	if (getpeername(fd, (struct sockaddr *)&ss, &len) == 0)

@@ -1,6 +1,7 @@
 /*
- * The loop on libev: descriptors, one timer, signals by signalfd. Owns an ev_loop of its own (never the default one) and is the only file
- * that knows libev; main and the tests make it with loop_new, loop_core.c calls it through the backend table.
+ * The loop on libev: descriptors, one timer, signals by signalfd. Owns an ev_loop of its own (never
+ * the default one) and is the only file that knows libev; main and the tests make it with loop_new,
+ * loop_core.c calls it through the backend table.
  */
 #include <errno.h>
 #include <ev.h>
@@ -39,9 +40,10 @@ static ev_io *io_of(struct loop_fd *w)
 	return (ev_io *)(void *)w->backend;
 }
 
-/* -- descriptors ------------------------------------------------------------------------------------------------- */
+/* --- descriptors --- */
 
-/* EV_ERROR (a descriptor that the kernel does not know) is reported as both: the call that follows says what is wrong. */
+/* EV_ERROR (a descriptor that the kernel does not know) is reported as both: the call that follows
+ * says what is wrong. */
 static void on_io(struct ev_loop *ev, ev_io *io, int revents)
 {
 	struct loop_fd *w = io->data;
@@ -73,7 +75,7 @@ static void libev_fd_want(struct loop_fd *w, unsigned events)
 	l->watched++;
 }
 
-/* -- turns ------------------------------------------------------------------------------------------------------- */
+/* --- turns --- */
 
 static void on_polled(struct ev_loop *ev, ev_check *check, int revents)
 {
@@ -92,7 +94,8 @@ static void on_wake(struct ev_loop *ev, ev_timer *timer, int revents)
 	(void)revents;
 }
 
-/* A timer that is set too early costs one empty turn, and a restart per byte of traffic costs nothing. */
+/* A timer that is set too early costs one empty turn, and a restart per byte of traffic costs
+ * nothing. */
 static void arm(struct loop_ev *l)
 {
 	const struct loop_timers *ts = &l->core.timers;
@@ -110,7 +113,8 @@ static void arm(struct loop_ev *l)
 	l->armed = ts->wake;
 }
 
-/* One poll per turn, so that the turn's end comes after all callbacks of the poll, whatever they were. */
+/* One poll per turn, so that the turn's end comes after all callbacks of the poll, whatever they
+ * were. */
 static void libev_run(struct loop *loop)
 {
 	struct loop_ev *l = ev_of(loop);
@@ -128,7 +132,7 @@ static void libev_run(struct loop *loop)
 	}
 }
 
-/* -- signals ----------------------------------------------------------------------------------------------------- */
+/* --- signals --- */
 
 static void on_signal_fd(void *arg, unsigned events)
 {
@@ -166,7 +170,7 @@ static int libev_signals(struct loop *loop, const int *signos, loop_signal_fn *f
 	return 0;
 }
 
-/* -- life -------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void libev_free(struct loop *loop)
 {

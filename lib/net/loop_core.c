@@ -1,6 +1,7 @@
 /*
- * The order of a turn, the same for every backend: timers, deferred calls and flushes in a bounded number of rounds, deferred frees.
- * Owns the queues and the list of what is to be freed; called by the backends (loop.c, loop_sim.c) and by everyone through loop.h.
+ * The order of a turn, the same for every backend: timers, deferred calls and flushes in a bounded
+ * number of rounds, deferred frees. Owns the queues and the list of what is to be freed; called by
+ * the backends (loop.c, loop_sim.c) and by everyone through loop.h.
  */
 #include <errno.h>
 
@@ -8,7 +9,8 @@
 #include "lib/base/err.h"
 #include "lib/net/loop_internal.h"
 
-void loop_core_init(struct loop *loop, const struct loop_backend *backend, const struct clock *clock)
+void loop_core_init(struct loop *loop, const struct loop_backend *backend,
+	const struct clock *clock)
 {
 	loop->obj.magic = LOOP_MAGIC;
 	loop->backend = backend;
@@ -83,7 +85,7 @@ bool loop_core_pending(const struct loop *loop)
 		!list_empty(&loop->next_turn) || loop->n_graves > 0;
 }
 
-/* -- public: running and time ------------------------------------------------------------------------------------ */
+/* --- public: running and time --- */
 
 void loop_run(struct loop *loop)
 {
@@ -128,11 +130,11 @@ const struct clock *loop_clock(const struct loop *loop)
 	return loop->clock;
 }
 
-/* -- public: readiness and signals ------------------------------------------------------------------------------- */
+/* --- public: readiness and signals --- */
 
 void loop_fd_init(struct loop_fd *w, struct loop *loop, int fd, loop_fd_fn *fn, void *arg)
 {
-	*w = (struct loop_fd){ .loop = loop, .fn = fn, .arg = arg, .fd = fd };
+	*w = (struct loop_fd){.loop = loop, .fn = fn, .arg = arg, .fd = fd};
 }
 
 void loop_fd_want(struct loop_fd *w, unsigned events)
@@ -148,11 +150,11 @@ int loop_signals(struct loop *loop, const int *signos, loop_signal_fn *fn, void 
 	return loop->backend->signals(loop, signos, fn, arg);
 }
 
-/* -- public: deferred work --------------------------------------------------------------------------------------- */
+/* --- public: deferred work --- */
 
 void loop_task_init(struct loop_task *t, struct loop *loop, loop_task_fn *fn, void *arg)
 {
-	*t = (struct loop_task){ .loop = loop, .fn = fn, .arg = arg, .queue = LOOP_QUEUE_NONE };
+	*t = (struct loop_task){.loop = loop, .fn = fn, .arg = arg, .queue = LOOP_QUEUE_NONE};
 	list_node_init(&t->node);
 }
 
@@ -192,5 +194,5 @@ void loop_defer_free(struct loop *loop, void *ptr, void (*fn)(void *ptr))
 		loop->max_graves = loop->max_graves > 0 ? loop->max_graves * 2 : 64;
 		loop->graves = mem_resize(loop->graves, loop->max_graves * sizeof(*loop->graves));
 	}
-	loop->graves[loop->n_graves++] = (struct loop_grave){ ptr, fn };
+	loop->graves[loop->n_graves++] = (struct loop_grave){ptr, fn};
 }

@@ -1,6 +1,7 @@
 /*
- * What both loops share: tasks, timers, deferred frees and the order of a turn (loop_core.c, loop_timers.c). A backend
- * embeds struct loop first and says how to wait for descriptors and time. Included by the loop's own files alone.
+ * What both loops share: tasks, timers, deferred frees and the order of a turn (loop_core.c,
+ * loop_timers.c). A backend embeds struct loop first and says how to wait for descriptors and time.
+ * Included by the loop's own files alone.
  */
 #ifndef WEFT_NET_LOOP_INTERNAL_H
 #define WEFT_NET_LOOP_INTERNAL_H
@@ -27,9 +28,11 @@ struct loop_backend {
 	void (*free)(struct loop *loop);
 };
 
-/* Timers by duration: each list is in the order of its deadlines, because the clock never goes back. Embedded in the loop. */
+/* Timers by duration: each list is in the order of its deadlines, because the clock never goes
+ * back. Embedded in the loop. */
 struct loop_timers {
-	uint64_t wake;	/* nothing is due before it: exact after timers ran, too early after a stop; LOOP_NEVER: none */
+	uint64_t wake;  /* nothing is due before it: exact after timers ran, too early after a stop;
+			   LOOP_NEVER: none */
 	size_t running; /* timers that have a deadline */
 	size_t n_durations;
 	uint64_t duration[LOOP_DURATIONS];
@@ -44,7 +47,8 @@ struct loop_grave {
 	void (*fn)(void *ptr);
 };
 
-/* Owned by its backend's object; owns its arrays, borrows tasks, timers and watchers from their owners. */
+/* Owned by its backend's object; owns its arrays, borrows tasks, timers and watchers from their
+ * owners. */
 struct loop {
 	struct obj_head obj; /* LOOP_MAGIC */
 	const struct loop_backend *backend;
@@ -57,19 +61,23 @@ struct loop {
 	size_t n_graves, max_graves;
 };
 
-void loop_core_init(struct loop *loop, const struct loop_backend *backend, const struct clock *clock);
+void loop_core_init(struct loop *loop, const struct loop_backend *backend,
+	const struct clock *clock);
 /* Runs what is still to be freed, then frees the arrays. */
 void loop_core_fini(struct loop *loop);
-/* After the poll, before any callback: reads the clocks, lets the tasks in that waited for this turn. */
+/* After the poll, before any callback: reads the clocks, lets the tasks in that waited for this
+ * turn. */
 void loop_core_begin(struct loop *loop);
-/* After the descriptors' callbacks: timers, then rounds of deferred calls and flushes, then frees. */
+/* After the descriptors' callbacks: timers, then rounds of deferred calls and flushes, then frees.
+ */
 void loop_core_finish(struct loop *loop);
 /* True while work is queued that must not wait for a descriptor or a timer. */
 bool loop_core_pending(const struct loop *loop);
 
 void loop_timers_init(struct loop_timers *ts);
 void loop_timers_fini(struct loop_timers *ts);
-/* Fires what is due at this turn's time, in the order of the deadlines. Timers that are started meanwhile wait for the next turn. */
+/* Fires what is due at this turn's time, in the order of the deadlines. Timers that are started
+ * meanwhile wait for the next turn. */
 void loop_timers_run(struct loop *loop);
 /* The next deadline, exactly; LOOP_NEVER. */
 uint64_t loop_timers_next(const struct loop_timers *ts);

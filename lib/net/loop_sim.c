@@ -1,6 +1,7 @@
 /*
- * The simulated loop: no descriptors, and a clock that moves only when the test moves it. Owned by the test that made it; it runs
- * the same turns as the real one (loop_core.c), so what a test sees is the order that production has.
+ * The simulated loop: no descriptors, and a clock that moves only when the test moves it. Owned by
+ * the test that made it; it runs the same turns as the real one (loop_core.c), so what a test sees
+ * is the order that production has.
  */
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
@@ -37,7 +38,8 @@ static void sim_move(struct loop_sim *s, uint64_t ns)
 
 static bool sim_due(const struct loop *loop)
 {
-	return loop_core_pending(loop) || loop_timers_next(&loop->timers) <= clock_mono(loop->clock);
+	return loop_core_pending(loop) ||
+		loop_timers_next(&loop->timers) <= clock_mono(loop->clock);
 }
 
 /* Until nothing is due now and no timer is left; time jumps from timer to timer. */
@@ -102,7 +104,7 @@ struct loop *loop_new_sim(uint64_t wall_start_ns)
 
 	s->mono = SIM_MONO_START;
 	s->wall = wall_start_ns;
-	s->clock = (struct clock){ .mono_ns = sim_mono, .wall_ns = sim_wall, .arg = s };
+	s->clock = (struct clock){.mono_ns = sim_mono, .wall_ns = sim_wall, .arg = s};
 	loop_core_init(&s->core, &sim_backend, &s->clock);
 	return &s->core;
 }

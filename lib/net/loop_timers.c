@@ -1,13 +1,14 @@
 /*
- * Timers: one FIFO list per duration, whose first is always its earliest, and a heap for absolute times and rare durations.
- * Starting and stopping on a list is two pointer moves; the backend's one timer is re-armed only when something is due sooner.
+ * Timers: one FIFO list per duration, whose first is always its earliest, and a heap for absolute
+ * times and rare durations. Starting and stopping on a list is two pointer moves; the backend's one
+ * timer is re-armed only when something is due sooner.
  */
 #include "lib/base/alloc.h"
 #include "lib/net/loop_internal.h"
 
 void loop_timers_init(struct loop_timers *ts)
 {
-	*ts = (struct loop_timers){ .wake = LOOP_NEVER };
+	*ts = (struct loop_timers){.wake = LOOP_NEVER};
 	for (size_t i = 0; i < LOOP_DURATIONS; i++)
 		list_init(&ts->by_duration[i]);
 }
@@ -23,7 +24,7 @@ static struct loop_timer *timer_of(struct list_node *n)
 	return CONTAINER_OF(n, struct loop_timer, node);
 }
 
-/* -- heap of timers by deadline, 1-based ------------------------------------------------------------------------- */
+/* --- heap of timers by deadline, 1-based --- */
 
 static void heap_set(struct loop_timers *ts, size_t slot, struct loop_timer *t)
 {
@@ -76,7 +77,7 @@ static void heap_remove(struct loop_timers *ts, struct loop_timer *t)
 		heap_down(ts, slot, last);
 }
 
-/* -- lists by duration ------------------------------------------------------------------------------------------- */
+/* --- lists by duration --- */
 
 /* The list for ns, or NULL where all are taken by other durations that have timers now. */
 static struct list *list_for(struct loop_timers *ts, uint64_t ns)
@@ -123,7 +124,8 @@ uint64_t loop_timers_next(const struct loop_timers *ts)
 	return deadline;
 }
 
-/* Takes all that is due off its list or the heap, in order; each can still be stopped or restarted before its turn comes. */
+/* Takes all that is due off its list or the heap, in order; each can still be stopped or restarted
+ * before its turn comes. */
 static void collect_due(struct loop_timers *ts, uint64_t now, struct list *due)
 {
 	for (;;) {
@@ -159,11 +161,11 @@ void loop_timers_run(struct loop *loop)
 	ts->wake = loop_timers_next(ts);
 }
 
-/* -- public ------------------------------------------------------------------------------------------------------ */
+/* --- public --- */
 
 void loop_timer_init(struct loop_timer *t, struct loop *loop, loop_timer_fn *fn, void *arg)
 {
-	*t = (struct loop_timer){ .loop = loop, .fn = fn, .arg = arg };
+	*t = (struct loop_timer){.loop = loop, .fn = fn, .arg = arg};
 	list_node_init(&t->node);
 }
 
