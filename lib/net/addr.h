@@ -1,6 +1,7 @@
 /*
- * IP addresses with port, and CIDR blocks. IPv4-mapped IPv6 addresses are turned into IPv4 on the way in, so that one address has one
- * spelling everywhere. Pure data: comparable, hashable with memcmp.
+ * IP addresses with port, and CIDR blocks. IPv4-mapped IPv6 addresses are turned into IPv4 on the
+ * way in, so that one address has one spelling everywhere. Pure data: comparable, hashable with
+ * memcmp.
  */
 #ifndef WEFT_NET_ADDR_H
 #define WEFT_NET_ADDR_H
@@ -51,7 +52,8 @@ struct str addr_key(const struct addr *a); /* the whole struct as bytes, for map
 int addr_from_sockaddr(const struct sockaddr *sa, struct addr *out);
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
 
-/* "10.0.0.0/8", "fd00::/8", or an address alone (/32, /128). ERR_INVAL where host bits are set or the prefix is too long. */
+/* "10.0.0.0/8", "fd00::/8", or an address alone (/32, /128). ERR_INVAL where host bits are set or
+ * the prefix is too long. */
 int cidr_parse(struct str s, struct cidr *out);
 bool cidr_contains(const struct cidr *c, const struct addr *a);
 const char *cidr_format(const struct cidr *c, char dst[ADDR_TEXT]);

@@ -1,6 +1,7 @@
 /*
- * A byte stream as a stack of small layers: socket, TLS, prefix (replays sniffed bytes), memory (tests). Codecs and relays see only this.
- * Each layer owns the one below and is freed by io_close of the top. Events never come from inside a call on the same io.
+ * A byte stream as a stack of small layers: socket, TLS, prefix (replays sniffed bytes), memory
+ * (tests). Codecs and relays see only this. Each layer owns the one below and is freed by io_close
+ * of the top. Events never come from inside a call on the same io.
  */
 #ifndef WEFT_NET_IO_H
 #define WEFT_NET_IO_H
@@ -20,7 +21,8 @@ enum { IO_READ = LOOP_READ, IO_WRITE = LOOP_WRITE };
 /* Most that a reader takes from one connection per turn; the rest waits for the next turn. */
 #define IO_TURN_BYTES (256 * 1024)
 
-/* Facts answered through any stack; strings are borrowed from the io and live as long as it does. Absent ones are empty/zero. */
+/* Facts answered through any stack; strings are borrowed from the io and live as long as it does.
+ * Absent ones are empty/zero. */
 struct io_info {
 	struct addr local, peer;
 	bool tls;
@@ -41,21 +43,27 @@ typedef void io_event_fn(void *arg, unsigned events);
 
 struct io_ops {
 	const char *name;
-	/* Appends at most max bytes to in. > 0 bytes; 0 end of stream; ERR_AGAIN; ERR_RESET, ERR_PROTOCOL, ERR_TIMEOUT, ... */
+	/* Appends at most max bytes to in. > 0 bytes; 0 end of stream; ERR_AGAIN; ERR_RESET,
+	 * ERR_PROTOCOL, ERR_TIMEOUT, ... */
 	ssize_t (*read)(struct io *io, struct buf *in, size_t max);
-	/* Consumes from out what was taken. > 0 bytes; 0 where out is empty; ERR_AGAIN where nothing was taken; ERR_RESET, ... */
+	/* Consumes from out what was taken. > 0 bytes; 0 where out is empty; ERR_AGAIN where
+	 * nothing was taken; ERR_RESET, ... */
 	ssize_t (*write)(struct io *io, struct buf *out);
-	/* No more writes: sends what is buffered in the layer, then FIN or close_notify + FIN. 0 done or on its way, or ERR_*. Idempotent. */
+	/* No more writes: sends what is buffered in the layer, then FIN or close_notify + FIN. 0
+	 * done or on its way, or ERR_*. Idempotent. */
 	int (*shutdown)(struct io *io);
-	/* Level-triggered interest; events come to io->fn. A layer that holds readable bytes itself reports READ without a descriptor event. */
+	/* Level-triggered interest; events come to io->fn. A layer that holds readable bytes itself
+	 * reports READ without a descriptor event. */
 	void (*want)(struct io *io, unsigned events);
 	/* Fills in what this layer knows, after the layer below has. */
 	void (*info)(const struct io *io, struct io_info *info);
-	/* Stops all watchers, closes the layer below, frees at the end of the turn. reset: RST instead of FIN where there is a socket. */
+	/* Stops all watchers, closes the layer below, frees at the end of the turn. reset: RST
+	 * instead of FIN where there is a socket. */
 	void (*close)(struct io *io, bool reset);
 };
 
-/* Base of every layer; first member after the obj_head of the concrete type is this. Owned by the layer above or the user. */
+/* Base of every layer; first member after the obj_head of the concrete type is this. Owned by the
+ * layer above or the user. */
 struct io {
 	struct obj_head obj; /* IO_MAGIC */
 	const struct io_ops *ops;
@@ -100,15 +108,20 @@ void io_close(struct io **io, bool reset);
 
 /* Bottom layer over a connected stream socket, which it owns from now on. */
 struct io *io_sock_new(struct loop *loop, int fd);
-/* Number of the descriptor under a stack, or -1 (memory). For SO_* questions such as the original destination. */
+/* Number of the descriptor under a stack, or -1 (memory). For SO_* questions such as the original
+ * destination. */
 int io_fd(const struct io *io);
 
-/* Replays the bytes of prefix (moved out of it) before the stream of below, which it owns from now on. */
+/* Replays the bytes of prefix (moved out of it) before the stream of below, which it owns from now
+ * on. */
 struct io *io_prefix_new(struct io *below, struct buf *prefix);
 
-/* Two ends of a pipe in memory, each with room for capacity bytes on the way to it; addresses are made up by the caller. For tests. */
-void io_mem_pair(struct loop *loop, struct buf_pool *pool, size_t capacity, const struct addr *a, const struct addr *b, struct io *ends[2]);
-/* The next operation on this end, and all after it, fail with err (ERR_RESET, ...); its user is woken. */
+/* Two ends of a pipe in memory, each with room for capacity bytes on the way to it; addresses are
+ * made up by the caller. For tests. */
+void io_mem_pair(struct loop *loop, struct buf_pool *pool, size_t capacity, const struct addr *a,
+	const struct addr *b, struct io *ends[2]);
+/* The next operation on this end, and all after it, fail with err (ERR_RESET, ...); its user is
+ * woken. */
 void io_mem_break(struct io *end, int err);
 
 #endif
