@@ -24,6 +24,8 @@
 /* RFC 5758 3.2 */
 #define OID_ECDSA_SHA256 STR("\x2a\x86\x48\xce\x3d\x04\x03\x02")
 #define OID_ECDSA_SHA384 STR("\x2a\x86\x48\xce\x3d\x04\x03\x03")
+/* RFC 2985 5.4.2 */
+#define OID_EXTENSION_REQUEST STR("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e")
 /* RFC 5280 A.1 */
 #define OID_COMMON_NAME STR("\x55\x04\x03")
 #define OID_ORGANIZATION STR("\x55\x04\x0a")

@@ -9,6 +9,10 @@
 
 #include "lib/base/err.h"
 
+/* RFC 1123 2.1 as Kubernetes has it. */
+#define LABEL_MAX 63
+#define SUBDOMAIN_MAX 253
+
 static bool is_lower(char c)
 {
 	return c >= 'a' && c <= 'z';
@@ -134,10 +138,10 @@ int spiffe_parse(struct str s, bool allow_td, struct spiffe_id *out, const char 
 	return 0;
 }
 
-/* RFC 1123 label as Kubernetes has it: lower case, at most 63 bytes, no dash at either end. */
-static bool is_label(struct str s)
+/* Lower-case letters, digits and dashes, no dash at either end. */
+static bool is_label(struct str s, size_t max)
 {
-	if (s.n == 0 || s.n > 63 || s.p[0] == '-')
+	if (s.n == 0 || s.n > max || s.p[0] == '-' || s.p[s.n - 1] == '-')
 		return false;
 	for (size_t i = 0; i < s.n; i++)
 		if (!is_lower(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '-')
@@ -145,14 +149,15 @@ static bool is_label(struct str s)
 	return true;
 }
 
-/* Labels between dots, at most 253 bytes: what a service account may be called. */
+/* What Kubernetes permits as the name of a service account: labels between dots, bounded as a whole
+ * alone. */
 static bool is_subdomain(struct str s)
 {
 	struct str label;
-	if (s.n == 0 || s.n > 253)
+	if (s.n == 0 || s.n > SUBDOMAIN_MAX)
 		return false;
 	while (str_split(&s, '.', &label))
-		if (!is_label(label))
+		if (!is_label(label, SUBDOMAIN_MAX))
 			return false;
 	return true;
 }
@@ -161,7 +166,7 @@ int spiffe_format(char *dst, size_t size, struct str td, struct str ns, struct s
 {
 	if (size > 0)
 		dst[0] = '\0';
-	if (!spiffe_td_valid(td) || !is_label(ns) || !is_subdomain(sa))
+	if (!spiffe_td_valid(td) || !is_label(ns, LABEL_MAX) || !is_subdomain(sa))
 		return ERR_INVAL;
 	int n = snprintf(dst, size, "spiffe://%.*s/ns/%.*s/sa/%.*s", STR_ARG(td), STR_ARG(ns),
 		STR_ARG(sa));

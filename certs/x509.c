@@ -56,13 +56,13 @@ static enum x509_hash hash_of(struct str oid, struct str params)
 	return X509_HASH_OTHER;
 }
 
-static bool read_spki(struct str *tbs, struct x509_cert *out)
+bool x509_read_spki(struct str *rest, struct x509_cert *out)
 {
 	struct str seq, oid, params, curve, bits;
-	if (!der_get_whole(tbs, DER_SEQUENCE, &out->spki))
+	if (!der_get_whole(rest, DER_SEQUENCE, &out->spki))
 		return false;
-	struct str rest = out->spki;
-	if (!der_get(&rest, DER_SEQUENCE, &seq) || !der_algorithm(&seq, &oid, &params) ||
+	struct str whole = out->spki;
+	if (!der_get(&whole, DER_SEQUENCE, &seq) || !der_algorithm(&seq, &oid, &params) ||
 		!der_get(&seq, MBEDTLS_ASN1_BIT_STRING, &bits) || seq.n != 0)
 		return false;
 	if (!str_eq(oid, OID_EC_PUBLIC_KEY) || !der_get(&params, MBEDTLS_ASN1_OID, &curve))
@@ -71,6 +71,23 @@ static bool read_spki(struct str *tbs, struct x509_cert *out)
 		out->curve = X509_CURVE_P256;
 	else if (str_eq(curve, OID_P384))
 		out->curve = X509_CURVE_P384;
+	return true;
+}
+
+/* Algorithm and signature at the end of certificates and CSRs. */
+bool x509_read_signature(struct str *rest, struct str *algorithm, struct x509_cert *out)
+{
+	struct str bits, oid, params;
+	if (!der_get_whole(rest, DER_SEQUENCE, algorithm) ||
+		!der_get(rest, MBEDTLS_ASN1_BIT_STRING, &bits) || rest->n != 0)
+		return false;
+	if (bits.n < 1 || bits.p[0] != 0)
+		return false;
+	out->sig = str_sub(bits, 1, bits.n);
+	struct str alg = *algorithm;
+	if (!der_algorithm(&alg, &oid, &params))
+		return false;
+	out->hash = hash_of(oid, params);
 	return true;
 }
 
@@ -92,20 +109,19 @@ static bool read_tail(struct str *tbs, unsigned version, struct x509_cert *out)
 }
 
 /* RFC 5280 4.1.2: the fields in their order. */
-static bool read_tbs(struct str tbs, struct str outer_alg, struct x509_cert *out)
+static bool read_tbs(struct str tbs, struct str outer_algorithm, struct x509_cert *out)
 {
 	unsigned version;
-	struct str alg, oid, params;
+	struct str algorithm;
 	out->path_len = -1;
 	if (!read_version(&tbs, &version) || !read_serial(&tbs, &out->serial) ||
-		!der_get_whole(&tbs, DER_SEQUENCE, &alg))
+		!der_get_whole(&tbs, DER_SEQUENCE, &algorithm))
 		return false;
-	/* 4.1.2.3: the algorithm that is signed is the one that is stated. */
-	if (!str_eq(alg, outer_alg) || !der_algorithm(&alg, &oid, &params) || alg.n != 0)
+	/* 4.1.2.3: the algorithm that is signed is the one that is stated outside. */
+	if (!str_eq(algorithm, outer_algorithm))
 		return false;
-	out->hash = hash_of(oid, params);
 	return der_get_whole(&tbs, DER_SEQUENCE, &out->issuer) && read_validity(&tbs, out) &&
-		der_get_whole(&tbs, DER_SEQUENCE, &out->subject) && read_spki(&tbs, out) &&
+		der_get_whole(&tbs, DER_SEQUENCE, &out->subject) && x509_read_spki(&tbs, out) &&
 		read_tail(&tbs, version, out);
 }
 
@@ -142,20 +158,16 @@ static int backend_reads(struct str der)
 
 int x509_parse(struct str *rest, struct x509_cert *out)
 {
-	struct str cert, alg, tbs, bits;
+	struct str cert, algorithm, tbs;
 	*out = (struct x509_cert){0};
 	if (!der_get_whole(rest, DER_SEQUENCE, &out->der))
 		return ERR_INVAL;
 	struct str der = out->der;
 	if (!der_get(&der, DER_SEQUENCE, &cert) || !der_get_whole(&cert, DER_SEQUENCE, &out->tbs) ||
-		!der_get_whole(&cert, DER_SEQUENCE, &alg) ||
-		!der_get(&cert, MBEDTLS_ASN1_BIT_STRING, &bits) || cert.n != 0)
+		!x509_read_signature(&cert, &algorithm, out))
 		return ERR_INVAL;
-	if (bits.n < 1 || bits.p[0] != 0)
-		return ERR_INVAL;
-	out->sig = str_sub(bits, 1, bits.n);
 	der = out->tbs;
-	if (!der_get(&der, DER_SEQUENCE, &tbs) || !read_tbs(tbs, alg, out))
+	if (!der_get(&der, DER_SEQUENCE, &tbs) || !read_tbs(tbs, algorithm, out))
 		return ERR_INVAL;
 	int readable = backend_reads(out->der);
 	out->readable = readable > 0;

@@ -59,9 +59,9 @@ static inline bool x509_self_issued(const struct x509_cert *c)
 	return str_eq(c->issuer, c->subject);
 }
 
-/* Parses the contents of Extensions into out. Private to x509*.c. 0 or ERR_INVAL. */
+/* The pieces that CSRs share with certificates. 0 or ERR_INVAL; true where read. */
 int x509_parse_extensions(struct str exts, struct x509_cert *out);
-/* The same names check for CSRs: contents of a SubjectAltName are well-formed. */
-bool x509_names_valid(struct str names);
+bool x509_read_spki(struct str *rest, struct x509_cert *out);
+bool x509_read_signature(struct str *rest, struct str *algorithm, struct x509_cert *out);
 
 #endif

@@ -69,7 +69,7 @@ static bool name_tag_valid(uint8_t tag)
 	return false;
 }
 
-bool x509_names_valid(struct str names)
+static bool names_valid(struct str names)
 {
 	struct str contents;
 	uint8_t tag;
@@ -99,7 +99,7 @@ bool x509_next_uri(struct str names, size_t *cursor, struct str *uri, size_t *n_
 
 static bool read_names(struct str v, struct x509_cert *out)
 {
-	return der_get(&v, DER_SEQUENCE, &out->names) && v.n == 0 && x509_names_valid(out->names);
+	return der_get(&v, DER_SEQUENCE, &out->names) && v.n == 0 && names_valid(out->names);
 }
 
 static bool read_authority_key_id(struct str v, struct x509_cert *out)
