@@ -6,11 +6,10 @@
 #define WEFT_SIDECAR_STATE_H
 
 #include "sidecar/snapshot/snapshot.h"
+#include "weft/mesh/v1/mesh.pb-c.h"
 
 #define STATE_FORMAT 1
 #define STATE_MAX_BYTES (64u << 20)
-
-struct _Weft__Mesh__V1__State;
 
 /* What the reader demands; empty or zero: not demanded. */
 struct state_expect {
@@ -27,8 +26,8 @@ int state_load(const char *path, const struct state_expect *expect, uint64_t see
 /* From bytes in memory; name stands for the file in errors. */
 int state_parse(const char *name, struct str bytes, const struct state_expect *expect, uint64_t seed, struct snapshot **out, char *err, size_t size);
 /* Writes atomically. 0 or ERR_IO with text. */
-int state_save(const char *path, const struct _Weft__Mesh__V1__State *state, char *err, size_t size);
+int state_save(const char *path, const Weft__Mesh__V1__State *state, char *err, size_t size);
 /* The bytes that state_save would write: mem_free_secret(p, n). */
-void *state_encode(const struct _Weft__Mesh__V1__State *state, size_t *n);
+void *state_encode(const Weft__Mesh__V1__State *state, size_t *n);
 
 #endif

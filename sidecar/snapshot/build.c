@@ -1,0 +1,270 @@
+/*
+ * Builds a snapshot from a State message: validates every resource, then joins them (own pod, identity, indexes). Refuses the whole where one
+ * thing does not hold; the caller keeps what it had.
+ */
+#include "sidecar/snapshot/build.h"
+
+#include <stdio.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/err.h"
+#include "sidecar/snapshot/build_internal.h"
+
+/* -- values --------------------------------------------------------------------------------------------------- */
+
+int build_fail(struct build *b, const char *field, const char *text)
+{
+	snprintf(b->err, b->size, "resource %s: %s: %s", b->resource, field, text);
+	return ERR_INVAL;
+}
+
+struct str build_str(struct build *b, const char *z)
+{
+	return arena_str(&b->s->arena, str_from(z));
+}
+
+int build_addr(struct build *b, const char *field, const ProtobufCBinaryData *bytes, struct addr *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (bytes->len != 4 && bytes->len != 16)
+		return build_fail(b, field, "an address has 4 or 16 bytes");
+	out->family = bytes->len == 4 ? ADDR_V4 : ADDR_V6;
+	memcpy(out->bytes, bytes->data, bytes->len);
+	return 0;
+}
+
+int build_cidrs(struct build *b, const char *field, size_t n, Weft__Mesh__V1__IpBlock *const *in, struct cidrs *out)
+{
+	out->n = n;
+	out->v = arena_zalloc(&b->s->arena, n * sizeof(*out->v));
+	for (size_t i = 0; i < n; i++) {
+		int e = build_addr(b, field, &in[i]->address, &out->v[i].base);
+		if (e != 0)
+			return e;
+		if (in[i]->prefix > (out->v[i].base.family == ADDR_V4 ? 32 : 128))
+			return build_fail(b, field, "prefix length out of range");
+		out->v[i].prefix = (uint8_t)in[i]->prefix;
+	}
+	return 0;
+}
+
+int build_protocol(struct build *b, Weft__Mesh__V1__Protocol in, enum mesh_protocol *out)
+{
+	static const enum mesh_protocol table[] = {
+		MESH_PROTO_SNIFF, MESH_PROTO_HTTP, MESH_PROTO_HTTP2, MESH_PROTO_TCP, MESH_PROTO_TLS
+	};
+	if ((unsigned)in >= sizeof(table) / sizeof(table[0]))
+		return build_fail(b, "protocol", "unknown value");
+	*out = table[in];
+	return 0;
+}
+
+int build_mtls(struct build *b, Weft__Mesh__V1__MtlsMode in, enum mesh_mtls fallback, enum mesh_mtls *out)
+{
+	const enum mesh_mtls table[] = { fallback, MTLS_STRICT, MTLS_PERMISSIVE, MTLS_DISABLE };
+	if ((unsigned)in >= sizeof(table) / sizeof(table[0]))
+		return build_fail(b, "mtls_mode", "unknown value");
+	*out = table[in];
+	return 0;
+}
+
+int build_ports(struct build *b, size_t n, Weft__Mesh__V1__WorkloadPort *const *in, enum mesh_mtls mode, bool zero_ok,
+	struct mesh_port **out)
+{
+	int e = 0;
+	*out = arena_zalloc(&b->s->arena, n * sizeof(**out));
+	for (size_t i = 0; i < n && e == 0; i++) {
+		struct mesh_port *p = &(*out)[i];
+		if (in[i]->port > 65535 || (in[i]->port == 0 && !zero_ok))
+			return build_fail(b, "ports.port", "not a port");
+		p->port = (uint16_t)in[i]->port;
+		e = build_protocol(b, in[i]->protocol, &p->protocol);
+		if (e == 0)
+			e = build_mtls(b, in[i]->mtls_mode, mode, &p->mtls);
+	}
+	return e;
+}
+
+/* -- resources ------------------------------------------------------------------------------------------------ */
+
+static int build_mesh(struct build *b, const Weft__Mesh__V1__Mesh *in)
+{
+	if (!str_eq(str_from(in->trust_domain), b->s->trust_domain))
+		return build_fail(b, "trust_domain", "differs from the state's");
+	b->s->outbound = in->outbound_traffic_policy ==
+				 WEFT__MESH__V1__OUTBOUND_TRAFFIC_POLICY__OUTBOUND_TRAFFIC_POLICY_ALLOW_ANY ?
+		OUTBOUND_ALLOW_ANY :
+		OUTBOUND_REGISTRY_ONLY;
+	return build_cidrs(b, "mesh_ranges", in->n_mesh_ranges, in->mesh_ranges, &b->s->mesh_ranges);
+}
+
+static int build_bundle(struct build *b, const Weft__Mesh__V1__TrustBundle *in)
+{
+	int e = cert_bundle_add(
+		b->s->bundle, str_from(in->trust_domain), str_make(in->roots.data, in->roots.len));
+	return e == 0 ? 0 : build_fail(b, "roots", err_text(e));
+}
+
+/* What must be there exactly once, as seen so far. */
+struct seen {
+	unsigned workload, mesh, bundle;
+};
+
+static int build_one(struct build *b, const Weft__Mesh__V1__Resource *r, struct seen *seen)
+{
+	struct snapshot *s = b->s;
+	b->resource = r->name;
+	switch (r->kind_case) {
+	case WEFT__MESH__V1__RESOURCE__KIND_WORKLOAD:
+		if (seen->workload++ > 0)
+			return build_fail(b, "kind", "a second own workload");
+		return build_workload(b, r->workload);
+	case WEFT__MESH__V1__RESOURCE__KIND_SERVICE:
+		return build_service(b, r->service, &s->services[s->n_services++]);
+	case WEFT__MESH__V1__RESOURCE__KIND_POD:
+		return build_pod(b, r->pod, &s->pods[s->n_pods++]);
+	case WEFT__MESH__V1__RESOURCE__KIND_AUTHORIZATION_POLICY:
+		return build_policy(b, r->authorization_policy, &s->policies[s->n_policies++]);
+	case WEFT__MESH__V1__RESOURCE__KIND_MESH:
+		if (seen->mesh++ > 0)
+			return build_fail(b, "kind", "a second mesh configuration");
+		return build_mesh(b, r->mesh);
+	case WEFT__MESH__V1__RESOURCE__KIND_TRUST_BUNDLE:
+		seen->bundle++;
+		return build_bundle(b, r->trust_bundle);
+	case WEFT__MESH__V1__RESOURCE__KIND__NOT_SET:
+	case _WEFT__MESH__V1__RESOURCE__KIND__CASE_IS_INT_SIZE:
+		break;
+	}
+	return build_fail(b, "kind", "unknown kind of resource");
+}
+
+static size_t count_kind(const Weft__Mesh__V1__State *st, Weft__Mesh__V1__Resource__KindCase kind)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < st->n_required; i++)
+		n += st->required[i]->kind_case == kind;
+	for (size_t i = 0; i < st->n_used; i++)
+		n += st->used[i]->kind_case == kind;
+	return n;
+}
+
+static int make_room(struct build *b, const Weft__Mesh__V1__State *st)
+{
+	struct snapshot *s = b->s;
+	size_t services = count_kind(st, WEFT__MESH__V1__RESOURCE__KIND_SERVICE);
+	size_t pods = count_kind(st, WEFT__MESH__V1__RESOURCE__KIND_POD);
+	size_t policies = count_kind(st, WEFT__MESH__V1__RESOURCE__KIND_AUTHORIZATION_POLICY);
+	b->resource = "(all)";
+	if (services > SNAPSHOT_MAX_SERVICES || pods > SNAPSHOT_MAX_PODS || policies > SNAPSHOT_MAX_POLICIES) {
+		(void)build_fail(b, "resources", "more than this version takes");
+		return ERR_LIMIT;
+	}
+	s->services = arena_zalloc(&s->arena, services * sizeof(*s->services));
+	s->pods = arena_zalloc(&s->arena, pods * sizeof(*s->pods));
+	s->policies = arena_zalloc(&s->arena, policies * sizeof(*s->policies));
+	return 0;
+}
+
+static int build_all(struct build *b, const Weft__Mesh__V1__State *st)
+{
+	struct seen seen = { 0 };
+	int e = make_room(b, st);
+	for (size_t i = 0; i < st->n_required && e == 0; i++)
+		e = build_one(b, st->required[i], &seen);
+	for (size_t i = 0; i < st->n_used && e == 0; i++)
+		e = build_one(b, st->used[i], &seen);
+	if (e != 0)
+		return e;
+	b->resource = "(required)";
+	if (seen.workload == 0)
+		return build_fail(b, "workload", "the pod's own record is missing");
+	if (seen.mesh == 0)
+		return build_fail(b, "mesh", "the mesh configuration is missing");
+	if (seen.bundle == 0 || !cert_bundle_has(b->s->bundle, b->s->trust_domain))
+		return build_fail(b, "trust_bundle", "the bundle of the own trust domain is missing");
+	return 0;
+}
+
+/* -- joins ---------------------------------------------------------------------------------------------------- */
+
+/* Identity: the leaf must be that of the workload's own record, and ours to use. */
+static int join_identity(struct build *b, const Weft__Mesh__V1__State *st)
+{
+	struct snapshot *s = b->s;
+	b->resource = "(identity)";
+	if (cert_chain_parse(str_make(st->chain.data, st->chain.len), &s->chain) != 0)
+		return build_fail(b, "chain", "cannot be parsed");
+	if (cert_key_parse(str_make(st->key.data, st->key.len), &s->key) != 0)
+		return build_fail(b, "key", "cannot be parsed");
+	if (!cert_chain_matches_key(s->chain, s->key))
+		return build_fail(b, "key", "does not belong to the leaf");
+	return 0;
+}
+
+static void mark_self(struct snapshot *s, struct mesh_endpoint *ep)
+{
+	ep->self = ep->uid.n > 0 && str_eq(ep->uid, s->self.uid);
+}
+
+static int index_add(struct build *b, struct map *map, const struct addr *a, void *value, const char *name)
+{
+	if (a->family == ADDR_NONE)
+		return 0;
+	if (map_put(map, addr_key(a), value) == NULL)
+		return 0;
+	char text[ADDR_TEXT], why[96];
+	snprintf(why, sizeof(why), "%s is claimed twice", addr_format_ip(a, text));
+	b->resource = name;
+	return build_fail(b, "addresses", why);
+}
+
+static int join_indexes(struct build *b, const Weft__Mesh__V1__State *st, uint64_t seed)
+{
+	struct snapshot *s = b->s;
+	int e = 0;
+	s->by_vip = map_new(seed);
+	s->by_pod = map_new(seed);
+	s->revoked = map_new(seed);
+	for (size_t i = 0; i < s->n_services; i++) {
+		struct mesh_service *svc = &s->services[i];
+		for (size_t j = 0; j < svc->n_vips && e == 0; j++)
+			e = index_add(b, s->by_vip, &svc->vips[j], svc, svc->name.p);
+		for (size_t j = 0; j < svc->n_endpoints; j++)
+			mark_self(s, &svc->endpoints[j]);
+	}
+	for (size_t i = 0; i < s->n_pods && e == 0; i++) {
+		struct mesh_pod *pod = &s->pods[i];
+		mark_self(s, &pod->endpoint);
+		e = index_add(b, s->by_pod, &pod->endpoint.v4, pod, pod->endpoint.name.p);
+		if (e == 0)
+			e = index_add(b, s->by_pod, &pod->endpoint.v6, pod, pod->endpoint.name.p);
+	}
+	for (size_t i = 0; i < st->n_revoked_serials; i++)
+		map_put(s->revoked, str_from(st->revoked_serials[i]), s);
+	return e;
+}
+
+int snapshot_build(
+	const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out, char *err, size_t size)
+{
+	struct snapshot *s = MEM_NEW(struct snapshot);
+	struct build b = { .s = s, .resource = "(state)", .err = err, .size = size };
+	s->refs = 1;
+	arena_init(&s->arena, NULL);
+	s->trust_domain = build_str(&b, state->trust_domain);
+	s->position = build_str(&b, state->position);
+	s->written_at = state->written_at;
+	s->bundle = cert_bundle_new();
+	int e = spiffe_td_valid(s->trust_domain) ? 0 : build_fail(&b, "trust_domain", "not a trust domain");
+	if (e == 0)
+		e = build_all(&b, state);
+	if (e == 0)
+		e = join_identity(&b, state);
+	if (e == 0)
+		e = join_indexes(&b, state, seed);
+	if (e != 0)
+		snapshot_unref(&s);
+	*out = s;
+	return e;
+}

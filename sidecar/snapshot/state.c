@@ -1,0 +1,229 @@
+/*
+ * The last-good file: framing, checksum, atomic replacement, and what must hold before it is believed. Owns nothing between calls; used at start,
+ * on every change of the file, and by `weft compile`.
+ */
+#include "sidecar/snapshot/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/err.h"
+#include "lib/crypto/crypto.h"
+#include "sidecar/snapshot/build.h"
+
+#define MAGIC "weft-state\n"
+#define MAGIC_SIZE (sizeof(MAGIC) - 1)
+#define HEAD_SIZE (MAGIC_SIZE + 8 + SHA256_SIZE) /* magic, payload length (big endian), SHA-256 of the payload */
+
+void *state_encode(const Weft__Mesh__V1__State *state, size_t *n)
+{
+	size_t payload = weft__mesh__v1__state__get_packed_size(state);
+	uint8_t *p = mem_alloc(HEAD_SIZE + payload);
+	memcpy(p, MAGIC, MAGIC_SIZE);
+	for (int i = 0; i < 8; i++)
+		p[MAGIC_SIZE + (size_t)i] = (uint8_t)((uint64_t)payload >> (56 - 8 * i));
+	weft__mesh__v1__state__pack(state, p + HEAD_SIZE);
+	crypto_sha256(p + HEAD_SIZE, payload, p + MAGIC_SIZE + 8);
+	*n = HEAD_SIZE + payload;
+	return p;
+}
+
+/* -- reading ----------------------------------------------------------------------------------------------------- */
+
+static int check_frame(const char *name, struct str bytes, struct str *payload, char *err, size_t size)
+{
+	uint8_t sum[SHA256_SIZE];
+	uint64_t n = 0;
+	if (bytes.n < HEAD_SIZE || memcmp(bytes.p, MAGIC, MAGIC_SIZE) != 0) {
+		snprintf(err, size, "%s: not a Weft state file; write one with `weft compile`", name);
+		return ERR_VERIFY;
+	}
+	for (size_t i = 0; i < 8; i++)
+		n = n << 8 | (uint8_t)bytes.p[MAGIC_SIZE + i];
+	if (n != bytes.n - HEAD_SIZE) {
+		snprintf(err, size, "%s: torn: %zu bytes of payload where the head promises %llu", name, bytes.n - HEAD_SIZE,
+			(unsigned long long)n);
+		return ERR_VERIFY;
+	}
+	*payload = str_sub(bytes, HEAD_SIZE, (size_t)n);
+	crypto_sha256(payload->p, payload->n, sum);
+	if (memcmp(sum, bytes.p + MAGIC_SIZE + 8, SHA256_SIZE) != 0) {
+		snprintf(err, size, "%s: torn: the checksum does not hold", name);
+		return ERR_VERIFY;
+	}
+	return 0;
+}
+
+/* Foreign, too old, or of another format. */
+static int check_origin(
+	const char *name, const Weft__Mesh__V1__State *st, const struct state_expect *x, char *err, size_t size)
+{
+	if (st->format != STATE_FORMAT) {
+		snprintf(err, size, "%s: format %u, this version reads format %d", name, st->format, STATE_FORMAT);
+		return ERR_VERIFY;
+	}
+	if (x->trust_domain.n > 0 && !str_eq(x->trust_domain, str_from(st->trust_domain))) {
+		snprintf(err, size, "%s: foreign: trust domain %s, expected %.*s", name, st->trust_domain,
+			STR_ARG(x->trust_domain));
+		return ERR_VERIFY;
+	}
+	if (x->pod_uid.n > 0 && !str_eq(x->pod_uid, str_from(st->pod_uid))) {
+		snprintf(err, size, "%s: foreign: pod UID %s, expected %.*s", name, st->pod_uid, STR_ARG(x->pod_uid));
+		return ERR_VERIFY;
+	}
+	if (x->max_stale > 0 && x->now - st->written_at > x->max_stale) {
+		snprintf(err, size, "%s: %lld s old, the most is %lld s (max-stale)", name,
+			(long long)(x->now - st->written_at), (long long)x->max_stale);
+		return ERR_EXPIRED;
+	}
+	return 0;
+}
+
+static int check_snapshot(
+	const char *name, const Weft__Mesh__V1__State *st, const struct state_expect *x, const struct snapshot *s, char *err, size_t size)
+{
+	const struct cert_leaf *leaf = cert_chain_leaf(s->chain);
+	if (!str_eq(s->self.uid, str_from(st->pod_uid))) {
+		snprintf(err, size, "%s: the workload's record is of another pod than the file", name);
+		return ERR_VERIFY;
+	}
+	if (x->now > 0 && leaf->not_after < x->now) {
+		snprintf(err, size, "%s: the leaf expired %lld s ago", name, (long long)(x->now - leaf->not_after));
+		return ERR_EXPIRED;
+	}
+	return 0;
+}
+
+int state_parse(const char *name, struct str bytes, const struct state_expect *expect, uint64_t seed,
+	struct snapshot **out, char *err, size_t size)
+{
+	struct str payload;
+	char why[512];
+	*out = NULL;
+	int e = check_frame(name, bytes, &payload, err, size);
+	if (e != 0)
+		return e;
+	Weft__Mesh__V1__State *st = weft__mesh__v1__state__unpack(NULL, payload.n, (const uint8_t *)payload.p);
+	if (st == NULL) {
+		snprintf(err, size, "%s: the payload is no State message", name);
+		return ERR_VERIFY;
+	}
+	e = check_origin(name, st, expect, err, size);
+	if (e == 0) {
+		e = snapshot_build(st, seed, out, why, sizeof(why));
+		if (e != 0)
+			snprintf(err, size, "%s: %s", name, why);
+		else
+			e = check_snapshot(name, st, expect, *out, err, size);
+	}
+	if (e != 0)
+		snapshot_unref(out);
+	if (st->key.len > 0)
+		mem_wipe(st->key.data, st->key.len);
+	weft__mesh__v1__state__free_unpacked(st, NULL);
+	return e;
+}
+
+static int read_all(int fd, uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t got = read(fd, p, n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return ERR_IO;
+		p += got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+int state_load(const char *path, const struct state_expect *expect, uint64_t seed, struct snapshot **out, char *err, size_t size)
+{
+	struct stat st;
+	*out = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		snprintf(err, size, "%s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return fd < 0 && errno == ENOENT ? ERR_NOTFOUND : ERR_IO;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > STATE_MAX_BYTES || (st.st_mode & 077) != 0) {
+		snprintf(err, size, "%s: must be a regular file of mode 0600 and at most %u MiB: it holds a private key", path,
+			STATE_MAX_BYTES >> 20);
+		close(fd);
+		return ERR_VERIFY;
+	}
+	size_t n = (size_t)st.st_size;
+	uint8_t *p = mem_alloc(n);
+	int e = read_all(fd, p, n);
+	close(fd);
+	if (e != 0)
+		snprintf(err, size, "%s: cannot be read", path);
+	else
+		e = state_parse(path, str_make(p, n), expect, seed, out, err, size);
+	mem_free_secret(p, n);
+	return e;
+}
+
+/* -- writing ----------------------------------------------------------------------------------------------------- */
+
+static int write_all(int fd, const uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t put = write(fd, p, n);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			return ERR_IO;
+		p += put;
+		n -= (size_t)put;
+	}
+	return 0;
+}
+
+/* The rename is durable only when the folder is. */
+static int sync_folder(const char *path)
+{
+	char *folder = mem_strdup(path);
+	char *slash = strrchr(folder, '/');
+	if (slash != NULL)
+		*(slash == folder ? slash + 1 : slash) = '\0';
+	int fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mem_free(folder);
+	if (fd < 0)
+		return ERR_IO;
+	int e = fsync(fd) == 0 || errno == EINVAL ? 0 : ERR_IO;
+	close(fd);
+	return e;
+}
+
+int state_save(const char *path, const Weft__Mesh__V1__State *state, char *err, size_t size)
+{
+	size_t n;
+	uint8_t *p = state_encode(state, &n);
+	char *tmp = mem_printf("%s.%d.tmp", path, (int)getpid());
+	int e = 0;
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		e = ERR_IO;
+	else if (fchmod(fd, 0600) != 0 || write_all(fd, p, n) != 0 || fsync(fd) != 0)
+		e = ERR_IO;
+	if (fd >= 0 && close(fd) != 0)
+		e = ERR_IO;
+	if (e == 0 && (rename(tmp, path) != 0 || sync_folder(path) != 0))
+		e = ERR_IO;
+	if (e != 0) {
+		snprintf(err, size, "%s: %s", path, strerror(errno));
+		if (fd >= 0)
+			(void)unlink(tmp);
+	}
+	mem_free(tmp);
+	mem_free_secret(p, n);
+	return e;
+}
