@@ -5,7 +5,7 @@
  */
 #include "lib/base/buf.h"
 
-#include "lib/base/buf_pool.h"
+#include "lib/base/buf_internal.h"
 #include "lib/base/obj.h"
 
 void buf_init(struct buf *b, struct buf_pool *pool)

@@ -3,7 +3,7 @@
  * cache. Owns idle chunks and segments and counts those in use; called by buf.c alone, made and
  * freed by the worker.
  */
-#include "lib/base/buf_pool.h"
+#include "lib/base/buf_internal.h"
 
 #include "lib/base/alloc.h"
 #include "lib/base/obj.h"

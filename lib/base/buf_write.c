@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "lib/base/alloc.h"
-#include "lib/base/buf_pool.h"
+#include "lib/base/buf_internal.h"
 #include "lib/base/obj.h"
 
 /* A rest smaller than this is no piece of its own in a gathered read. */

@@ -17,7 +17,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
-#include "lib/base/log_line.h"
+#include "lib/base/log_internal.h"
 
 /* How a descriptor is asked not to wait. O_NONBLOCK is no way: it belongs to the open file, which
  * others may share with us. */

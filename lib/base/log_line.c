@@ -2,7 +2,7 @@
  * Turns an event into one line of JSON or text, within bounds and with everything escaped that
  * could forge a line or move a cursor. Owns nothing; called by log.c alone.
  */
-#include "lib/base/log_line.h"
+#include "lib/base/log_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>

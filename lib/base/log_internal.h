@@ -1,8 +1,8 @@
 /*
  * One log line in a fixed buffer. Private to log.c and log_line.c.
  */
-#ifndef WEFT_BASE_LOG_LINE_H
-#define WEFT_BASE_LOG_LINE_H
+#ifndef WEFT_BASE_LOG_INTERNAL_H
+#define WEFT_BASE_LOG_INTERNAL_H
 
 #include "lib/base/log.h"
 

@@ -2,8 +2,8 @@
  * Chunks and segments, the parts that bufs are made of, and the pool that they come from. Private
  * to buf.c, buf_write.c and buf_pool.c; everyone else sees lib/base/buf.h.
  */
-#ifndef WEFT_BASE_BUF_POOL_H
-#define WEFT_BASE_BUF_POOL_H
+#ifndef WEFT_BASE_BUF_INTERNAL_H
+#define WEFT_BASE_BUF_INTERNAL_H
 
 #include "lib/base/buf.h"
 
