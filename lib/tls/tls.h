@@ -1,6 +1,7 @@
 /*
- * TLS 1.3 with SPIFFE on both sides, as a layer of the io stack. Handshake (tls_handshake_start) and record layer (the io that it
- * yields) are separate objects. Only here and in certs and lib/crypto is the TLS library visible.
+ * TLS 1.3 with SPIFFE on both sides, as a layer of the io stack. Handshake (tls_handshake_start)
+ * and record layer (the io that it yields) are separate objects. Only here and in certs and
+ * lib/crypto is the TLS library visible.
  */
 #ifndef WEFT_TLS_TLS_H
 #define WEFT_TLS_TLS_H
@@ -13,8 +14,8 @@
 #include "lib/net/io.h"
 
 /*
- * Everything that many connections share: own chain and key, bundle, ALPN list. Refcounted and immutable, so that rotation makes a new one and
- * never touches a handshake that runs on the old.
+ * Everything that many connections share: own chain and key, bundle, ALPN list. Refcounted and
+ * immutable, so that rotation makes a new one and never touches a handshake that runs on the old.
  */
 struct tls_ctx;
 
@@ -22,12 +23,14 @@ enum tls_role { TLS_SERVER, TLS_CLIENT };
 
 struct tls_ctx_config {
 	enum tls_role role;
-	struct cert_chain *chain; /* referenced */
-	struct cert_key *key;	  /* referenced */
-	struct cert_bundle *bundle; /* referenced */
-	const char *const *alpn;  /* NULL-terminated, in order of preference; static storage */
-	const struct clock *clock; /* wall clock for validity; borrowed, outlives the ctx */
-	bool anonymous_client;	  /* server: no client certificate is asked for (control plane, webhook) */
+	struct cert_chain *chain; /* referenced; chain and key may be NULL for a client that has no
+				     certificate yet */
+	struct cert_key *key;     /* referenced */
+	struct cert_bundle *bundle; /* referenced; may be NULL with anonymous_client */
+	const char *const *alpn;    /* NULL-terminated, in order of preference; static storage */
+	const struct clock *clock;  /* wall clock for validity; borrowed, outlives the ctx */
+	bool anonymous_client;      /* server: no client certificate is asked for (control plane,
+				       webhook) */
 };
 
 /* 0, or ERR_INVAL with text in err (key does not match, empty bundle, ...). */
@@ -38,39 +41,55 @@ const struct cert_leaf *tls_ctx_leaf(const struct tls_ctx *ctx);
 
 /* How a handshake ended badly. */
 struct tls_failure {
-	int err;		   /* ERR_VERIFY, ERR_PROTOCOL, ERR_TIMEOUT, ERR_CLOSED, ERR_RESET */
+	int err; /* ERR_VERIFY, ERR_PROTOCOL, ERR_TIMEOUT, ERR_CLOSED, ERR_RESET */
 	enum cert_verdict verdict; /* CERT_GOOD where the certificate was not the cause */
-	char text[160];		   /* for the log: "peer certificate: the certificate has expired (spiffe://...)" */
-	bool alert_from_peer;	   /* the peer refused us; text names the alert */
-	char peer_id[256];	   /* what the refused peer claimed, escaped and cut; empty: unknown */
+	char text[160];            /* for the log: "peer certificate: the certificate has expired
+				      (spiffe://...)" */
+	bool alert_from_peer;      /* the peer refused us; text names the alert */
+	char peer_id[256]; /* what the refused peer claimed, escaped and cut; empty: unknown */
 };
 
-/* io: the encrypted stream, owned by the callee; NULL on failure. Exactly once, never from inside tls_handshake_start. */
+/* io: the encrypted stream, owned by the callee; NULL on failure. Exactly once, never from inside
+ * tls_handshake_start. */
 typedef void tls_done_fn(void *arg, struct io *io, const struct tls_failure *failure);
 
 struct tls_handshake;
 
 struct tls_handshake_config {
-	struct tls_ctx *ctx;	   /* referenced for as long as the io lives */
+	struct tls_ctx *ctx; /* referenced for as long as the io lives */
 	struct buf_pool *bufs;
 	struct cert_expect expect; /* copied; client: id is required. server: empty */
-	struct str sni;		   /* client; may be empty */
-	const char *const *alpn;   /* client: offers of this connection instead of the ctx's; NULL: the ctx's. Static storage */
-	uint64_t timeout_ns;	   /* 0: 10 s */
+	struct str sni;            /* client; may be empty */
+	const char *const *alpn;   /* client: offers of this connection instead of the ctx's; NULL:
+				      the ctx's. Static storage */
+	uint64_t timeout_ns;       /* 0: 10 s */
 };
 
 /*
- * Takes below. The peer's chain is judged by cert_verify inside the handshake, so a refused peer gets an alert and we no application data.
- * TLS 1.3 only; no early data; no post-handshake authentication; server: the client must present a certificate (unless anonymous_client), and
- * ALPN must match one of ours.
+ * Takes below. The peer's chain is judged by cert_verify inside the handshake, so a refused peer
+ * gets an alert and we no application data. TLS 1.3 only; no early data; no post-handshake
+ * authentication; server: the client must present a certificate (unless anonymous_client), and ALPN
+ * must match one of ours.
  */
-struct tls_handshake *tls_handshake_start(struct io *below, const struct tls_handshake_config *cfg, tls_done_fn *done, void *arg);
+struct tls_handshake *tls_handshake_start(struct io *below, const struct tls_handshake_config *cfg,
+	tls_done_fn *done, void *arg);
 /* No call to done after it; closes below. Safe on NULL. */
 void tls_handshake_cancel(struct tls_handshake **h);
 
-/* Records opened and sealed on an io made by a handshake; retired before 2^24 (the io then ends with ERR_LIMIT). */
+/*
+ * Of the io that a handshake yields, through any layers above it. Keys are renewed on both sides
+ * long before 2^24 records (KeyUpdate, RFC 8446 4.6.3); where the peer does not renew its own when
+ * asked, the io ends with ERR_LIMIT. An end of the stream without close_notify is ERR_RESET. A
+ * client learns only from its first read (or write) that the server refused its certificate:
+ * ERR_VERIFY.
+ */
+/* Why the stream ended badly, for the log ("the peer refused us: alert unknown_ca (48)"); borrowed,
+ * empty where it has not. */
+struct str tls_io_failure(const struct io *io);
+/* Records opened and sealed. */
 uint64_t tls_io_records(const struct io *io);
-/* The verified chain of the peer for judging again (revocation, rotation of the bundle); borrowed, NULL for anonymous clients. */
+/* The verified chain of the peer for judging again (revocation, rotation of the bundle); borrowed,
+ * NULL for anonymous clients. */
 const struct cert_chain *tls_io_peer_chain(const struct io *io);
 
 #endif

@@ -1,0 +1,222 @@
+/*
+ * TLS contexts: everything that many connections share, checked once and never changed, so that
+ * rotation is a new context beside the old. Owns references on chain, key and bundle and the TLS
+ * library's configurations built from them. Used by handshake.c.
+ */
+#include "lib/tls/ctx.h"
+
+#include <stdio.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/obj.h"
+#include "lib/crypto/crypto.h"
+
+/* In order of preference; the lists must outlive every configuration. */
+static const int ciphers[] = {MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+	MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256, MBEDTLS_TLS1_3_AES_256_GCM_SHA384, 0};
+static const uint16_t groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+	MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
+/* Leaves are P-256; the second is taken so that a leaf of the other curve is refused by its
+ * verdict, not for want of a signature. */
+static const uint16_t signatures[] = {MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
+	MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384, MBEDTLS_TLS1_3_SIG_NONE};
+
+static int random_bytes(void *arg, unsigned char *out, size_t n)
+{
+	(void)arg;
+	crypto_random(out, n);
+	return 0;
+}
+
+/* The library knows no trust anchor at all: by itself it trusts nobody, and only the verdict of
+ * verify.c clears that (tls_verify). */
+static int no_anchors(void *arg, const mbedtls_x509_crt *child, mbedtls_x509_crt **candidates)
+{
+	(void)arg;
+	(void)child;
+	*candidates = NULL;
+	return 0;
+}
+
+static int authmode(const struct tls_ctx *ctx)
+{
+	bool verify = ctx->role == TLS_CLIENT || !ctx->anonymous_client;
+
+	return verify ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_NONE;
+}
+
+/* RFC 8446 alone: no early data (not compiled in), no tickets, no PSK, no renegotiation. */
+static int conf_setup(struct tls_ctx *ctx, mbedtls_ssl_config *conf, const char *const *alpn)
+{
+	bool server = ctx->role == TLS_SERVER;
+	int ret = mbedtls_ssl_config_defaults(conf,
+		server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
+		MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
+
+	if (ret != 0)
+		return ret;
+	mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_3);
+	mbedtls_ssl_conf_max_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_3);
+	mbedtls_ssl_conf_tls13_key_exchange_modes(conf,
+		MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
+	mbedtls_ssl_conf_rng(conf, random_bytes, NULL);
+	mbedtls_ssl_conf_ciphersuites(conf, ciphers);
+	mbedtls_ssl_conf_groups(conf, groups);
+	mbedtls_ssl_conf_sig_algs(conf, signatures);
+	mbedtls_ssl_conf_authmode(conf, authmode(ctx));
+	mbedtls_ssl_conf_ca_cb(conf, no_anchors, NULL);
+	if (server) {
+		mbedtls_ssl_conf_cert_cb(conf, tls_on_client_hello);
+		mbedtls_ssl_conf_new_session_tickets(conf, 0);
+	} else {
+		mbedtls_ssl_conf_session_tickets(conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
+	}
+	if (ctx->chain != NULL)
+		ret = mbedtls_ssl_conf_own_cert(conf, &ctx->own_crt, &ctx->own_key);
+	/* The library's parameter is not const, but it only reads the list. */
+	if (ret == 0 && alpn != NULL && alpn[0] != NULL)
+		ret = mbedtls_ssl_conf_alpn_protocols(conf, (const char **)(uintptr_t)alpn);
+	return ret;
+}
+
+const mbedtls_ssl_config *tls_ctx_conf(struct tls_ctx *ctx, const char *const *alpn)
+{
+	if (alpn == NULL)
+		alpn = ctx->alpn;
+	for (struct tls_variant *v = ctx->variants; v != NULL; v = v->next)
+		if (v->alpn == alpn)
+			return &v->conf;
+	struct tls_variant *v = MEM_NEW(struct tls_variant);
+	v->alpn = alpn;
+	mbedtls_ssl_config_init(&v->conf);
+	int ret = conf_setup(ctx, &v->conf, alpn);
+	ASSERT(ret == 0);
+	v->next = ctx->variants;
+	ctx->variants = v;
+	return &v->conf;
+}
+
+static int fail(char *err, size_t size, const char *text)
+{
+	snprintf(err, size, "%s", text);
+	return ERR_INVAL;
+}
+
+/* An empty bundle vouches for nobody: more likely a mistake than a wish. */
+static bool bundle_empty(const struct cert_bundle *bundle)
+{
+	struct cert_bundle *none = cert_bundle_new();
+	bool empty = strcmp(cert_bundle_epoch(bundle), cert_bundle_epoch(none)) == 0;
+
+	cert_bundle_unref(&none);
+	return empty;
+}
+
+static int check(const struct tls_ctx_config *cfg, char *err, size_t size)
+{
+	if (cfg->clock == NULL)
+		return fail(err, size, "no clock");
+	if ((cfg->chain == NULL) != (cfg->key == NULL))
+		return fail(err, size, "a certificate needs its key, and a key its certificate");
+	if (cfg->role == TLS_SERVER && cfg->chain == NULL)
+		return fail(err, size, "a server needs a certificate");
+	if (cfg->chain != NULL && !cert_chain_matches_key(cfg->chain, cfg->key))
+		return fail(err, size, "the private key does not belong to the certificate");
+	bool verifies = cfg->role == TLS_CLIENT || !cfg->anonymous_client;
+	if (verifies && (cfg->bundle == NULL || bundle_empty(cfg->bundle)))
+		return fail(err, size, "the trust bundle is empty");
+	for (size_t i = 0; cfg->alpn != NULL && cfg->alpn[i] != NULL; i++)
+		if (cfg->alpn[i][0] == '\0' || strlen(cfg->alpn[i]) > 255)
+			return fail(err, size, "an ALPN protocol must have 1 to 255 bytes");
+	return 0;
+}
+
+/* Our certificate and key in the form that the library's signing side wants. */
+static int load_own(struct tls_ctx *ctx)
+{
+	struct str der = cert_chain_der(ctx->chain);
+	size_t n;
+
+	while (der.n > 0) {
+		if (mbedtls_x509_crt_parse_der(&ctx->own_crt, (const unsigned char *)der.p,
+			    der.n) != 0)
+			return ERR_INVAL;
+		const mbedtls_x509_crt *last = &ctx->own_crt;
+		while (last->next != NULL)
+			last = last->next;
+		der = str_sub(der, last->raw.len, der.n);
+	}
+	void *key = cert_key_der(ctx->key, &n);
+	int ret = mbedtls_pk_parse_key(&ctx->own_key, key, n, NULL, 0, random_bytes, NULL);
+	mem_free_secret(key, n);
+	return ret == 0 ? 0 : ERR_INVAL;
+}
+
+int tls_ctx_new(const struct tls_ctx_config *cfg, struct tls_ctx **out, char *err, size_t size)
+{
+	int ret = check(cfg, err, size);
+
+	*out = NULL;
+	if (ret < 0)
+		return ret;
+	struct tls_ctx *ctx = MEM_NEW(struct tls_ctx);
+	ctx->refs = 1;
+	ctx->role = cfg->role;
+	ctx->anonymous_client = cfg->role == TLS_SERVER && cfg->anonymous_client;
+	ctx->alpn = cfg->alpn;
+	ctx->clock = cfg->clock;
+	mbedtls_x509_crt_init(&ctx->own_crt);
+	mbedtls_pk_init(&ctx->own_key);
+	if (cfg->bundle != NULL)
+		ctx->bundle = cert_bundle_ref(cfg->bundle);
+	if (cfg->chain != NULL) {
+		ctx->chain = cert_chain_ref(cfg->chain);
+		ctx->key = cert_key_ref(cfg->key);
+		if (load_own(ctx) < 0) {
+			tls_ctx_unref(&ctx);
+			return fail(err, size,
+				"the TLS library cannot read our certificate or key");
+		}
+	}
+	tls_ctx_conf(ctx, NULL);
+	*out = ctx;
+	return 0;
+}
+
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx)
+{
+	ctx->refs++;
+	return ctx;
+}
+
+void tls_ctx_unref(struct tls_ctx **ctx_p)
+{
+	struct tls_ctx *ctx = *ctx_p;
+
+	*ctx_p = NULL;
+	if (ctx == NULL || --ctx->refs > 0)
+		return;
+	while (ctx->variants != NULL) {
+		struct tls_variant *v = ctx->variants;
+		ctx->variants = v->next;
+		mbedtls_ssl_config_free(&v->conf);
+		mem_free(v);
+	}
+	mbedtls_pk_free(&ctx->own_key);
+	mbedtls_x509_crt_free(&ctx->own_crt);
+	cert_chain_unref(&ctx->chain);
+	cert_key_unref(&ctx->key);
+	cert_bundle_unref(&ctx->bundle);
+	mem_free(ctx);
+}
+
+const struct cert_leaf *tls_ctx_leaf(const struct tls_ctx *ctx)
+{
+	return ctx->chain != NULL ? cert_chain_leaf(ctx->chain) : NULL;
+}
+
+int64_t tls_ctx_now(const struct tls_ctx *ctx)
+{
+	return (int64_t)(clock_wall(ctx->clock) / NS_PER_S);
+}
