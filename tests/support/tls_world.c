@@ -1,5 +1,6 @@
 /*
- * Trust domain, leaves and connections for tests of TLS; see tls_world.h. Owns nothing of its own. Linked into every test.
+ * Trust domain, leaves and connections for tests of TLS; see tls_world.h. Owns nothing of its own.
+ * Linked into every test.
  */
 #include "tests/support/tls_world.h"
 
@@ -15,15 +16,16 @@
 
 #define WORLD_TURNS 200000
 
-static const char *const world_alpn[] = { "weft/h2", "weft/tcp", NULL };
+static const char *const world_alpn[] = {"weft/h2", "weft/tcp", NULL};
 
 void tls_world_open(struct tls_world *w)
 {
 	assert_int_equal(crypto_init(), 0);
 	w->loop = loop_new_sim((uint64_t)WORLD_START * NS_PER_S);
 	w->bufs = buf_pool_new(1 << 20);
-	assert_int_equal(
-		cert_ca_create(STR(WORLD_TD), WORLD_START - 86400, WORLD_START + 86400 * 365, &w->ca), 0);
+	assert_int_equal(cert_ca_create(STR(WORLD_TD), WORLD_START - 86400 * 30,
+				 WORLD_START + 86400 * 365, &w->ca),
+		0);
 	w->bundle = cert_bundle_new();
 	char *pem = cert_ca_cert_pem(w->ca);
 	assert_int_equal(cert_bundle_add(w->bundle, STR(WORLD_TD), str_from(pem)), 0);
@@ -45,8 +47,8 @@ void tls_world_settle(struct tls_world *w)
 	assert_true(loop_sim_settle(w->loop, WORLD_TURNS) < WORLD_TURNS);
 }
 
-struct cert_chain *tls_world_leaf(struct tls_world *w, const struct cert_ca *ca, const char *id, const char *uid,
-	enum cert_flaw flaw, struct cert_key **key)
+struct cert_chain *tls_world_leaf(struct tls_world *w, const struct cert_ca *ca, const char *id,
+	const char *uid, enum cert_flaw flaw, struct cert_key **key)
 {
 	int64_t now = (int64_t)(clock_wall(loop_clock(w->loop)) / NS_PER_S);
 	struct cert_issue what = {
@@ -77,9 +79,10 @@ struct tls_ctx *tls_world_ctx_of(struct tls_world *w, struct tls_ctx_config cfg)
 	return ctx;
 }
 
-struct tls_ctx *tls_world_ctx(struct tls_world *w, enum tls_role role, const char *id, enum cert_flaw flaw)
+struct tls_ctx *tls_world_ctx(struct tls_world *w, enum tls_role role, const char *id,
+	enum cert_flaw flaw)
 {
-	struct tls_ctx_config cfg = { .role = role, .alpn = world_alpn };
+	struct tls_ctx_config cfg = {.role = role, .alpn = world_alpn};
 
 	if (id != NULL)
 		cfg.chain = tls_world_leaf(w, NULL, id, WORLD_UID, flaw, &cfg.key);
@@ -101,25 +104,26 @@ static void on_done(void *arg, struct io *io, const struct tls_failure *failure)
 		end->failure = *failure;
 }
 
-void tls_end_start(struct tls_world *w, struct tls_end *end, struct io *below, const struct tls_handshake_config *cfg)
+void tls_end_start(struct tls_world *w, struct tls_end *end, struct io *below,
+	const struct tls_handshake_config *cfg)
 {
 	struct tls_handshake_config c = *cfg;
 
-	*end = (struct tls_end){ 0 };
+	*end = (struct tls_end){0};
 	c.bufs = w->bufs;
 	end->handshake = tls_handshake_start(below, &c, on_done, end);
 	assert_int_equal(end->calls, 0);
 }
 
-void tls_pair_start(struct tls_world *w, struct tls_pair *p, struct tls_ctx *server, struct tls_ctx *client, size_t capacity,
-	const char *id, const char *uid)
+void tls_pair_start(struct tls_world *w, struct tls_pair *p, struct tls_ctx *server,
+	struct tls_ctx *client, size_t capacity, const char *id, const char *uid)
 {
-	struct addr a = { .family = ADDR_V4, .port = 15006, .bytes = { 10, 0, 0, 1 } };
-	struct addr b = { .family = ADDR_V4, .port = 40000, .bytes = { 10, 0, 0, 2 } };
-	struct tls_handshake_config cfg = { .ctx = server };
+	struct addr a = {.family = ADDR_V4, .port = 15006, .bytes = {10, 0, 0, 1}};
+	struct addr b = {.family = ADDR_V4, .port = 40000, .bytes = {10, 0, 0, 2}};
+	struct tls_handshake_config cfg = {.ctx = server};
 
 	io_mem_pair(w->loop, w->bufs, capacity, &a, &b, p->mem);
-	struct io *ends[2] = { p->mem[0], p->mem[1] };
+	struct io *ends[2] = {p->mem[0], p->mem[1]};
 	tls_end_start(w, &p->server, ends[0], &cfg);
 	cfg.ctx = client;
 	cfg.expect.id = str_from(id != NULL ? id : WORLD_SERVER);
@@ -127,7 +131,8 @@ void tls_pair_start(struct tls_world *w, struct tls_pair *p, struct tls_ctx *ser
 	tls_end_start(w, &p->client, ends[1], &cfg);
 }
 
-void tls_pair_run(struct tls_world *w, struct tls_pair *p, struct tls_ctx *server, struct tls_ctx *client)
+void tls_pair_run(struct tls_world *w, struct tls_pair *p, struct tls_ctx *server,
+	struct tls_ctx *client)
 {
 	tls_pair_start(w, p, server, client, 65536, NULL, NULL);
 	tls_ctx_unref(&server);
@@ -176,4 +181,24 @@ int tls_world_receive(struct tls_world *w, struct io *io, void *out, size_t size
 	*n = buf_copy_out(&in, 0, out, size);
 	buf_clear(&in);
 	return (int)got;
+}
+
+void tls_assert_has(const char *text, const char *part)
+{
+	if (strstr(text, part) == NULL)
+		fail_msg("\"%s\" does not contain \"%s\"", text, part);
+}
+
+void tls_assert_refused(struct tls_world *w, struct io *io, int err, const char *alert)
+{
+	char bytes[16];
+	size_t n;
+
+	assert_non_null(io);
+	assert_int_equal(tls_world_receive(w, io, bytes, sizeof(bytes), &n), err);
+	assert_int_equal(n, 0);
+	struct str why = tls_io_failure(io);
+	char *text = mem_strndup(why.p, why.n);
+	tls_assert_has(text, alert);
+	mem_free(text);
 }

@@ -1,5 +1,6 @@
 /*
- * Record protection against the traces of RFC 8448 section 3, and what must never open. Pure: no connection, no loop.
+ * Record protection against the traces of RFC 8448 section 3, and what must never open. Pure: no
+ * connection, no loop.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -16,13 +17,17 @@
 #include "lib/tls/record.h"
 
 /* RFC 8448 section 3: application traffic secrets, and records under them. */
-static const char client_secret[] = "9e40646ce79a7f9dc05af8889bce6552875afa0b06df0087f792ebb7c17504a5";
-static const char server_secret[] = "a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643";
-static const char client_data[] = "1703030043a23f7054b62c94d0affafe8228ba55cbefacea42f914aa66bcab3f2b9819a8a5b46b39"
-				  "5bd54a9a20441e2b62974e1f5a6292a2977014bd1e3deae63aeebb21694915e4";
+static const char client_secret[] =
+	"9e40646ce79a7f9dc05af8889bce6552875afa0b06df0087f792ebb7c17504a5";
+static const char server_secret[] =
+	"a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643";
+static const char client_data[] =
+	"1703030043a23f7054b62c94d0affafe8228ba55cbefacea42f914aa66bcab3f2b9819a8a5b46b39"
+	"5bd54a9a20441e2b62974e1f5a6292a2977014bd1e3deae63aeebb21694915e4";
 static const char client_alert[] = "1703030013c9872760655666b74d7ff1153efd6db6d0b0e3";
-static const char server_data[] = "17030300432e937e11ef4ac740e538ad36005fc4a46932fc3225d05f82aa1b36e30efaf97d90e6df"
-				  "fc602dcb501a59a8fcc49c4bf2e5f0a21c0047c2abf332540dd032e167c2955d";
+static const char server_data[] =
+	"17030300432e937e11ef4ac740e538ad36005fc4a46932fc3225d05f82aa1b36e30efaf97d90e6df"
+	"fc602dcb501a59a8fcc49c4bf2e5f0a21c0047c2abf332540dd032e167c2955d";
 static const char server_alert[] = "1703030013b58fd67166ebf599d24720cfbe7efa7a8864a9";
 
 static size_t unhex(const char *hex, uint8_t *out)
@@ -39,7 +44,7 @@ static size_t unhex(const char *hex, uint8_t *out)
 
 static void key_from(struct record_key *k, int suite, const char *hex)
 {
-	uint8_t secret[RECORD_SECRET_MAX] = { 0 };
+	uint8_t secret[RECORD_SECRET_MAX] = {0};
 
 	unhex(hex, secret);
 	record_key_init(k, record_suite_by_id(suite), secret);
@@ -56,15 +61,15 @@ static void parts_of(struct record_sealed *r, uint8_t *record, size_t n, size_t 
 	for (size_t at = 0; at < body; at += step) {
 		assert_true(r->n_body < 8);
 		size_t piece = body - at < step ? body - at : step;
-		r->body[r->n_body++] = (struct iovec){ record + RECORD_HEADER + at, piece };
+		r->body[r->n_body++] = (struct iovec){record + RECORD_HEADER + at, piece};
 	}
 }
 
 static void seals_as_the_rfc_does(void **state)
 {
-	uint8_t payload[50], alert[2] = { 1, 0 }, expect[128], out[128];
-	struct iovec in[3] = { { payload, 7 }, { payload + 7, 0 }, { payload + 7, 43 } };
-	struct iovec whole = { alert, 2 };
+	uint8_t payload[50], alert[2] = {1, 0}, expect[128], out[128];
+	struct iovec in[3] = {{payload, 7}, {payload + 7, 0}, {payload + 7, 43}};
+	struct iovec whole = {alert, 2};
 	struct record_key k;
 
 	(void)state;
@@ -82,7 +87,7 @@ static void seals_as_the_rfc_does(void **state)
 static void opens_what_the_rfc_sealed(void **state)
 {
 	uint8_t record[128], plain[64], type;
-	struct iovec out[2] = { { plain, 19 }, { plain + 19, 45 } };
+	struct iovec out[2] = {{plain, 19}, {plain + 19, 45}};
 	struct record_sealed r;
 	struct record_key k;
 	size_t n;
@@ -106,7 +111,7 @@ static void opens_what_the_rfc_sealed(void **state)
 static void opens_nothing_that_was_touched(void **state)
 {
 	uint8_t record[128], plain[64], type;
-	struct iovec out = { plain, sizeof(plain) };
+	struct iovec out = {plain, sizeof(plain)};
 	struct record_sealed r;
 	struct record_key k;
 	size_t content;
@@ -129,8 +134,8 @@ static void opens_nothing_that_was_touched(void **state)
 
 static void padding_alone_is_no_record(void **state)
 {
-	uint8_t zeros[4] = { 0 }, record[64], plain[64], type = 0;
-	struct iovec in = { zeros, 4 }, out = { plain, sizeof(plain) };
+	uint8_t zeros[4] = {0}, record[64], plain[64], type = 0;
+	struct iovec in = {zeros, 4}, out = {plain, sizeof(plain)};
 	struct record_sealed r;
 	struct record_key a, b;
 	size_t n;
@@ -141,7 +146,8 @@ static void padding_alone_is_no_record(void **state)
 	record_seal(&a, (enum record_type)0, &in, 1, record);
 	parts_of(&r, record, 4 + RECORD_OVERHEAD, 64);
 	assert_int_equal(record_open(&b, &r, &out, 1, &type, &n), ERR_PROTOCOL);
-	/* A type with padding behind it is one: four zeros of content end in the type that seal adds. */
+	/* A type with padding behind it is one: four zeros of content end in the type that seal
+	 * adds. */
 	zeros[0] = 9;
 	zeros[1] = RECORD_ALERT;
 	record_seal(&a, (enum record_type)0, &in, 1, record);
@@ -156,10 +162,11 @@ static void padding_alone_is_no_record(void **state)
 
 static void every_suite_agrees_with_itself_across_updates(void **state)
 {
-	static const int ids[] = { MBEDTLS_TLS1_3_AES_128_GCM_SHA256, MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-		MBEDTLS_TLS1_3_AES_256_GCM_SHA384 };
-	uint8_t text[] = "the same words each time", record[128], plain[128], before[128] = { 0 }, type;
-	struct iovec in = { text, sizeof(text) }, out = { plain, sizeof(plain) };
+	static const int ids[] = {MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+		MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256, MBEDTLS_TLS1_3_AES_256_GCM_SHA384};
+	uint8_t text[] = "the same words each time", record[128], plain[128], before[128] = {0},
+		type;
+	struct iovec in = {text, sizeof(text)}, out = {plain, sizeof(plain)};
 	struct record_sealed r;
 	struct record_key a, b;
 	size_t n, sealed = sizeof(text) + RECORD_OVERHEAD;
