@@ -19,9 +19,11 @@ void io_sock_linger_none(int fd);
 /* The lowest layer of a stack. */
 const struct io *io_bottom(const struct io *io);
 
-/* On a memory end: where the dialler wanted to go, when a redirect brought it here. */
+/* On a memory end: its own address, where a redirect made it another than the dialler's. */
+void io_mem_set_local(struct io *end, const struct addr *local);
+/* On a memory end: where the dialler wanted to go. */
 void io_mem_set_orig_dst(struct io *end, const struct addr *dst);
-/* False where the stack does not stand on a memory end that was redirected. */
+/* False where the stack does not stand on a memory end that somebody dialled. */
 bool io_mem_orig_dst(const struct io *io, struct addr *out);
 
 #endif

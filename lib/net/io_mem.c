@@ -225,6 +225,11 @@ void io_mem_break(struct io *end, int err)
 	mem_wake(e);
 }
 
+void io_mem_set_local(struct io *end, const struct addr *local)
+{
+	mem_of(end)->local = *local;
+}
+
 void io_mem_set_orig_dst(struct io *end, const struct addr *dst)
 {
 	mem_of(end)->orig_dst = *dst;
