@@ -238,7 +238,8 @@ void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg)
 	f->draining = true;
 	LIST_EACH (&f->conns, n) {
 		struct conn *c = CONTAINER_OF(n, struct conn, node);
-		if (c->http != NULL)
+		/* What the application itself calls goes on until it ends: it may need it to finish. */
+		if (c->http != NULL && c->direction == SPAN_INBOUND)
 			http_conn_drain(c->http);
 	}
 }

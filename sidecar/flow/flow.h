@@ -65,7 +65,7 @@ void flow_free(struct flow **f);
  * ERR_INVAL with text in err: the old one stays.
  */
 int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t size);
-/* New connections finish what they carry and end; on_idle is called when there are none left. */
+/* Inbound HTTP connections finish what they carry and end; on_idle is called whenever the last connection of any kind has ended. */
 void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg);
 /* Ends every connection now. */
 void flow_end(struct flow *f);

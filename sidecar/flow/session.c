@@ -35,6 +35,6 @@ void session_start(struct conn *c, enum http_version version)
 	c->io = NULL;
 	conn_set_state(c, CONN_HTTP);
 	c->http = http_conn_new(&f->env.http, io, HTTP_SERVER, version, &f->down_limits, trusted, &session_events, c);
-	if (f->draining)
+	if (f->draining && c->direction == SPAN_INBOUND)
 		http_conn_drain(c->http);
 }
