@@ -1,6 +1,6 @@
 /*
- * Opens admin, metrics and health listeners in each address family, and the control socket. Owns those servers; proxy.c answers through
- * callbacks.
+ * Opens admin, metrics and health listeners in each address family, and the control socket. Owns
+ * those servers; proxy.c answers through callbacks.
  */
 #include "sidecar/endpoints.h"
 
@@ -34,7 +34,9 @@ static bool ready(void *arg, struct buf *reasons)
 	return e->cfg.ready(e->cfg.proxy, reasons);
 }
 
-/* -- control socket ------------------------------------------------------------------------------------------------ */
+/* -- control socket
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void handle_drain(void *arg, struct http_call *call)
 {
@@ -64,20 +66,27 @@ static void handle_log_level(void *arg, struct http_call *call)
 	buf_printf(call->out, "log level is %s\n", log_level_name(level));
 }
 
-static const struct http_route control_routes[] = { { "/drain", "POST", handle_drain, 0 },
-	{ "/reload", "POST", handle_reload, 0 }, { "/log-level", "POST", handle_log_level, 0 }, { NULL, NULL, NULL, 0 } };
+static const struct http_route control_routes[] = {
+	{"/drain", "POST", handle_drain, 0, "fail readiness, drain, exit when idle"},
+	{"/reload", "POST", handle_reload, 0, "read the state file again"},
+	{"/log-level", "POST", handle_log_level, 0, "?level=error|warn|info|debug|trace"},
+	{NULL, NULL, NULL, 0, NULL},
+};
 
-static int open_control(struct endpoints *e, const struct http_env *http, struct net *net, char *err, size_t size)
+static int open_control(struct endpoints *e, const struct http_env *http, struct net *net,
+	char *err, size_t size)
 {
-	struct http_server_config cfg = {
-		.listen = { .unix_path = e->cfg.params->control_socket }, .routes = control_routes, .arg = e
-	};
+	struct http_server_config cfg = {.listen = {.unix_path = e->cfg.params->control_socket},
+		.routes = control_routes,
+		.arg = e};
 	if (e->cfg.params->control_socket[0] == '\0')
 		return 0;
 	return http_server_open(http, net, &cfg, &e->control, err, size);
 }
 
-/* -- listeners ------------------------------------------------------------------------------------------------------ */
+/* -- listeners
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 struct place {
 	uint16_t port;
@@ -85,20 +94,23 @@ struct place {
 	bool local;
 };
 
-static int open_one(struct endpoints *e, const struct http_env *http, struct net *net, const struct place *at, enum addr_family family, char *err, size_t size)
+static int open_one(struct endpoints *e, const struct http_env *http, struct net *net,
+	const struct place *at, enum addr_family family, char *err, size_t size)
 {
-	struct admin_source src = { .program = "weft-sidecar",
+	struct admin_source src = {.program = "weft-sidecar",
 		.arg = e,
 		.metrics = e->cfg.metrics,
 		.ready = ready,
-		.config_dump = config_dump };
-	struct admin_config cfg = { .listen = { .addr = addr_any(family, at->port), .v6_only = family == ADDR_V6 },
+		.config_dump = config_dump};
+	struct admin_config cfg = {
+		.listen = {.addr = addr_any(family, at->port), .v6_only = family == ADDR_V6},
 		.routes = at->routes,
-		.local_only = at->local };
+		.local_only = at->local};
 	if (e->cfg.bind.family != ADDR_NONE)
 		cfg.listen.addr = e->cfg.bind;
 	else if (at->local)
-		(void)addr_parse(family == ADDR_V4 ? STR("127.0.0.1") : STR("::1"), &cfg.listen.addr);
+		(void)addr_parse(family == ADDR_V4 ? STR("127.0.0.1") : STR("::1"),
+			&cfg.listen.addr);
 	cfg.listen.addr.port = at->port;
 	int r = admin_open(http, net, &src, &cfg, &e->servers[e->n], err, size);
 	if (r == 0)
@@ -106,14 +118,15 @@ static int open_one(struct endpoints *e, const struct http_env *http, struct net
 	return r;
 }
 
-int endpoints_open(const struct http_env *http, struct net *net, const struct endpoints_config *cfg, struct endpoints **out, char *err, size_t size)
+int endpoints_open(const struct http_env *http, struct net *net, const struct endpoints_config *cfg,
+	struct endpoints **out, char *err, size_t size)
 {
 	const struct place places[] = {
-		{ (uint16_t)cfg->params->admin_port, ADMIN_ALL, true },
-		{ (uint16_t)cfg->params->metrics_port, ADMIN_METRICS, false },
-		{ (uint16_t)cfg->params->health_port, ADMIN_HEALTH, false },
+		{(uint16_t)cfg->params->admin_port, ADMIN_ALL, true},
+		{(uint16_t)cfg->params->metrics_port, ADMIN_METRICS, false},
+		{(uint16_t)cfg->params->health_port, ADMIN_HEALTH, false},
 	};
-	static const enum addr_family families[2] = { ADDR_V4, ADDR_V6 };
+	static const enum addr_family families[2] = {ADDR_V4, ADDR_V6};
 	struct endpoints *e = MEM_NEW(struct endpoints);
 	int r = 0;
 	e->cfg = *cfg;

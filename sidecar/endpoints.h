@@ -1,6 +1,6 @@
 /*
- * The sidecar's own endpoints: admin (loopback, read-only), metrics, health, and the control socket through which a sidecar is changed. Owned by
- * struct proxy.
+ * The sidecar's own endpoints: admin (loopback, read-only), metrics, health, and the control socket
+ * through which a sidecar is changed. Owned by struct proxy.
  */
 #ifndef WEFT_SIDECAR_ENDPOINTS_H
 #define WEFT_SIDECAR_ENDPOINTS_H
@@ -24,7 +24,8 @@ struct endpoints_config {
 };
 
 /* 0 or ERR_* with text in err; nothing stays open then. */
-int endpoints_open(const struct http_env *http, struct net *net, const struct endpoints_config *cfg, struct endpoints **out, char *err, size_t size);
+int endpoints_open(const struct http_env *http, struct net *net, const struct endpoints_config *cfg,
+	struct endpoints **out, char *err, size_t size);
 /* Safe on NULL. */
 void endpoints_close(struct endpoints **e);
 

@@ -1,5 +1,6 @@
 /*
- * The table of parameters itself. Owns static data alone; used by main.c, the documentation target and tests.
+ * The table of parameters itself. Owns static data alone; used by main.c, the documentation target
+ * and tests.
  */
 #include "sidecar/params.h"
 

@@ -1,6 +1,6 @@
 /*
- * The sidecar's parameters as one typed struct, made from params.def. Filled by lib/conf in main.c (or by a test), read by
- * proxy.c and flow; owned by whoever filled it.
+ * The sidecar's parameters as one typed struct, made from params.def. Filled by lib/conf in main.c
+ * (or by a test), read by proxy.c and flow; owned by whoever filled it.
  */
 #ifndef WEFT_SIDECAR_PARAMS_H
 #define WEFT_SIDECAR_PARAMS_H

@@ -1,6 +1,6 @@
 /*
- * Wires a sidecar together: listeners to flows, the state file to the snapshot in force, endpoints to what they tell. Owns all of it;
- * run.c makes one for real, tests/mem several in memory.
+ * Wires a sidecar together: listeners to flows, the state file to the snapshot in force, endpoints
+ * to what they tell. Owns all of it; run.c makes one for real, tests/mem several in memory.
  */
 #include "sidecar/proxy.h"
 
@@ -38,7 +38,9 @@ struct proxy {
 	struct loop_task done_task;
 };
 
-/* -- gauges ---------------------------------------------------------------------------------------------------- */
+/* -- gauges
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static int64_t wall_s(const struct proxy *p)
 {
@@ -54,7 +56,8 @@ static int64_t gauge_state_age(void *arg)
 static int64_t gauge_leaf_expiry(void *arg)
 {
 	const struct proxy *p = arg;
-	return p->flow->snap != NULL ? cert_chain_leaf(p->flow->snap->chain)->not_after - wall_s(p) : -1;
+	return p->flow->snap != NULL ? cert_chain_leaf(p->flow->snap->chain)->not_after - wall_s(p)
+				     : -1;
 }
 
 static int64_t gauge_conns(void *arg)
@@ -111,42 +114,55 @@ static void add_gauges(struct proxy *p)
 		const char *help;
 		metric_read_fn *fn;
 	} rows[] = {
-		{ "weft_state_age_seconds", METRIC_GAUGE, "Age of the configuration in force; -1: none.", gauge_state_age },
-		{ "weft_certificate_expiry_seconds", METRIC_GAUGE, "Seconds until the own leaf expires; -1: none.", gauge_leaf_expiry },
-		{ "weft_connections_open", METRIC_GAUGE, "Downstream connections.", gauge_conns },
-		{ "weft_requests_in_flight", METRIC_GAUGE, "Requests that have not ended.", gauge_requests },
-		{ "weft_buffer_bytes", METRIC_GAUGE, "Bytes of all buffers in use.", gauge_buffers },
-		{ "weft_upstream_connections_open", METRIC_GAUGE, "Pooled upstream connections.", gauge_pool_conns },
-		{ "weft_learned_destinations", METRIC_GAUGE, "Destinations whose server spoke first.", gauge_learned },
-		{ "weft_log_dropped_total", METRIC_COUNTER, "Log lines that the descriptor did not take.", count_log_dropped },
-		{ "weft_accepts_starved_total", METRIC_COUNTER, "Accepts put off because descriptors ran out.", count_starved },
-		{ "weft_state_refused_total", METRIC_COUNTER, "State files that did not validate.", count_state_refused },
+		{"weft_state_age_seconds", METRIC_GAUGE,
+			"Age of the configuration in force; -1: none.", gauge_state_age},
+		{"weft_certificate_expiry_seconds", METRIC_GAUGE,
+			"Seconds until the own leaf expires; -1: none.", gauge_leaf_expiry},
+		{"weft_connections_open", METRIC_GAUGE, "Downstream connections.", gauge_conns},
+		{"weft_requests_in_flight", METRIC_GAUGE, "Requests that have not ended.",
+			gauge_requests},
+		{"weft_buffer_bytes", METRIC_GAUGE, "Bytes of all buffers in use.", gauge_buffers},
+		{"weft_upstream_connections_open", METRIC_GAUGE, "Pooled upstream connections.",
+			gauge_pool_conns},
+		{"weft_learned_destinations", METRIC_GAUGE,
+			"Destinations whose server spoke first.", gauge_learned},
+		{"weft_log_dropped_total", METRIC_COUNTER,
+			"Log lines that the descriptor did not take.", count_log_dropped},
+		{"weft_accepts_starved_total", METRIC_COUNTER,
+			"Accepts put off because descriptors ran out.", count_starved},
+		{"weft_state_refused_total", METRIC_COUNTER, "State files that did not validate.",
+			count_state_refused},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		metrics_add_callback(p->metrics, rows[i].name, rows[i].kind, rows[i].help, rows[i].fn, p);
+		metrics_add_callback(p->metrics, rows[i].name, rows[i].kind, rows[i].help,
+			rows[i].fn, p);
 }
 
-/* -- configuration ---------------------------------------------------------------------------------------------- */
+/* -- configuration
+ * ---------------------------------------------------------------------------------------------- */
 
 int proxy_set_snapshot(struct proxy *p, struct snapshot *snap, char *err, size_t size)
 {
 	int e = flow_set_snapshot(p->flow, snap, err, size);
 	if (e == 0)
-		log_at(p->env.log, LOG_INFO, "state", "configuration in force", LOG_S("identity", snap->self.spiffe_id),
-			LOG_U("services", snap->n_services), LOG_U("pods", snap->n_pods), LOG_U("policies", snap->n_policies),
-			LOG_I("written_at", snap->written_at));
+		log_at(p->env.log, LOG_INFO, "state", "configuration in force",
+			LOG_S("identity", snap->self.spiffe_id),
+			LOG_U("services", snap->n_services), LOG_U("pods", snap->n_pods),
+			LOG_U("policies", snap->n_policies), LOG_I("written_at", snap->written_at));
 	return e;
 }
 
 void proxy_reload(struct proxy *p)
 {
 	struct snapshot *snap;
-	/* A file that is older than max-stale is still better than none for what is open; flow refuses new connections then. */
-	struct state_expect expect = { .trust_domain = str_from(p->params->trust_domain),
+	/* A file that is older than max-stale is still better than none for what is open; flow
+	 * refuses new connections then. */
+	struct state_expect expect = {.trust_domain = str_from(p->params->trust_domain),
 		.pod_uid = str_from(p->params->pod_uid),
-		.now = wall_s(p) };
+		.now = wall_s(p)};
 	char err[sizeof(p->state_error)];
-	int e = state_load(p->params->state, &expect, rng_next(p->env.rng), &snap, err, sizeof(err));
+	int e = state_load(p->params->state, &expect, rng_next(p->env.rng), &snap, err,
+		sizeof(err));
 	if (e == 0) {
 		e = proxy_set_snapshot(p, snap, err, sizeof(err));
 		snapshot_unref(&snap);
@@ -159,8 +175,8 @@ void proxy_reload(struct proxy *p)
 		p->state_refused++;
 	snprintf(p->state_error, sizeof(p->state_error), "%s", err);
 	log_at(p->env.log, p->flow->snap != NULL ? LOG_ERROR : LOG_WARN, "state",
-		p->flow->snap != NULL ? "state file refused; the last good one stays in force" :
-					"no state yet; not ready, every connection is refused",
+		p->flow->snap != NULL ? "state file refused; the last good one stays in force"
+				      : "no state yet; not ready, every connection is refused",
 		LOG_Z("error", err));
 }
 
@@ -193,7 +209,9 @@ static void on_housekeeping(void *arg)
 	loop_timer_start(&p->housekeeping, HOUSEKEEPING_NS);
 }
 
-/* -- drain -------------------------------------------------------------------------------------------------------- */
+/* -- drain
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static void on_done(void *arg)
 {
@@ -237,7 +255,8 @@ static void on_min_drain(void *arg)
 	struct proxy *p = OBJ_CAST(struct proxy, PROXY_MAGIC, arg);
 	p->min_over = true;
 	close_listeners(p->inbound);
-	log_at(p->env.log, LOG_INFO, "drain", "no more inbound connections", LOG_U("connections", p->flow->stats.conns));
+	log_at(p->env.log, LOG_INFO, "drain", "no more inbound connections",
+		LOG_U("connections", p->flow->stats.conns));
 	if (p->flow->stats.conns == 0)
 		finish(p);
 }
@@ -246,7 +265,8 @@ static void on_deadline(void *arg)
 {
 	struct proxy *p = OBJ_CAST(struct proxy, PROXY_MAGIC, arg);
 	log_at(p->env.log, LOG_WARN, "drain", "grace period ends; ending what still runs",
-		LOG_U("connections", p->flow->stats.conns), LOG_U("requests", p->flow->stats.requests));
+		LOG_U("connections", p->flow->stats.conns),
+		LOG_U("requests", p->flow->stats.requests));
 	proxy_quit(p);
 }
 
@@ -255,8 +275,10 @@ void proxy_drain(struct proxy *p)
 	if (p->draining)
 		return;
 	p->draining = true;
-	log_at(p->env.log, LOG_INFO, "drain", "draining", LOG_U("connections", p->flow->stats.conns),
-		LOG_U("requests", p->flow->stats.requests), LOG_D("min_drain_ms", p->params->min_drain));
+	log_at(p->env.log, LOG_INFO, "drain", "draining",
+		LOG_U("connections", p->flow->stats.conns),
+		LOG_U("requests", p->flow->stats.requests),
+		LOG_D("min_drain_ms", p->params->min_drain));
 	loop_timer_start(&p->min_drain, p->params->min_drain);
 	loop_timer_start(&p->deadline, p->params->grace_period - LAST_SECONDS);
 	flow_drain(p->flow, on_flow_idle, p);
@@ -271,18 +293,20 @@ void proxy_quit(struct proxy *p)
 		finish(p);
 }
 
-/* -- start and end ------------------------------------------------------------------------------------------------- */
+/* -- start and end
+ * -------------------------------------------------------------------------------------------------
+ */
 
-struct proxy *proxy_new(
-	const struct proxy_env *env, const struct sidecar_params *params, proxy_done_fn *done, void *done_arg)
+struct proxy *proxy_new(const struct proxy_env *env, const struct sidecar_params *params,
+	proxy_done_fn *done, void *done_arg)
 {
 	struct proxy *p = MEM_NEW(struct proxy);
-	struct flow_env fe = { .http = { .loop = env->loop, .bufs = env->bufs, .arenas = env->arenas },
+	struct flow_env fe = {.http = {.loop = env->loop, .bufs = env->bufs, .arenas = env->arenas},
 		.net = env->net,
 		.log = env->log,
 		.rng = env->rng,
 		.orig_dst = env->orig_dst,
-		.orig_dst_arg = env->orig_dst_arg };
+		.orig_dst_arg = env->orig_dst_arg};
 	p->obj.magic = PROXY_MAGIC;
 	p->env = *env;
 	p->params = params;
@@ -298,23 +322,28 @@ struct proxy *proxy_new(
 	return p;
 }
 
-/* One listener per address family; a family that the machine does not have is left out, any other failure is one. */
-static int open_pair(struct proxy *p, uint16_t port, bool loopback, listen_accept_fn *fn, struct listener *out[2], char *err, size_t size)
+/* One listener per address family; a family that the machine does not have is left out, any other
+ * failure is one. */
+static int open_pair(struct proxy *p, uint16_t port, bool loopback, listen_accept_fn *fn,
+	struct listener *out[2], char *err, size_t size)
 {
-	static const enum addr_family families[2] = { ADDR_V4, ADDR_V6 };
+	static const enum addr_family families[2] = {ADDR_V4, ADDR_V6};
 	int opened = 0;
 	for (int i = 0; i < 2; i++) {
-		struct listen_config cfg = { .addr = addr_any(families[i], port), .v6_only = families[i] == ADDR_V6 };
+		struct listen_config cfg = {
+			.addr = addr_any(families[i], port), .v6_only = families[i] == ADDR_V6};
 		if (p->env.bind.family != ADDR_NONE && p->env.bind.family != families[i])
 			continue;
 		if (p->env.bind.family != ADDR_NONE)
 			cfg.addr = addr_with_port(&p->env.bind, port);
 		else if (loopback)
-			(void)addr_parse(families[i] == ADDR_V4 ? STR("127.0.0.1") : STR("::1"), &cfg.addr);
+			(void)addr_parse(families[i] == ADDR_V4 ? STR("127.0.0.1") : STR("::1"),
+				&cfg.addr);
 		cfg.addr.port = port;
 		int e = listener_open(p->env.net, &cfg, fn, p->flow, &out[i], err, size);
 		if (e == ERR_UNREACHABLE && families[i] == ADDR_V6) {
-			log_at(p->env.log, LOG_INFO, "listen", "no IPv6 here; IPv4 alone", LOG_U("port", port));
+			log_at(p->env.log, LOG_INFO, "listen", "no IPv6 here; IPv4 alone",
+				LOG_U("port", port));
 			continue;
 		}
 		if (e != 0)
@@ -335,7 +364,8 @@ static void describe(void *arg, struct json *j)
 	json_object(j);
 	for (size_t i = 0; i < n; i++) {
 		char value[512];
-		if (table[i].flag != NULL && conf_format_value(&table[i], p->params, value, sizeof(value)) >= 0)
+		if (table[i].flag != NULL &&
+			conf_format_value(&table[i], p->params, value, sizeof(value)) >= 0)
 			json_key_str(j, table[i].flag, str_from(value));
 	}
 	json_object_end(j);
@@ -350,19 +380,21 @@ static bool ready_fn(void *arg, struct buf *reasons)
 
 int proxy_start(struct proxy *p, char *err, size_t size)
 {
-	struct endpoints_config ec = { .params = p->params,
+	struct endpoints_config ec = {.params = p->params,
 		.bind = p->env.bind,
 		.metrics = p->metrics,
 		.log = p->env.log,
 		.proxy = p,
 		.ready = ready_fn,
-		.describe = describe };
-	struct http_env http = { .loop = p->env.loop, .bufs = p->env.bufs, .arenas = p->env.arenas };
+		.describe = describe};
+	struct http_env http = {.loop = p->env.loop, .bufs = p->env.bufs, .arenas = p->env.arenas};
 	int e = endpoints_open(&http, p->env.net, &ec, &p->endpoints, err, size);
 	if (e == 0)
-		e = open_pair(p, (uint16_t)p->params->outbound_port, true, outbound_accept, p->outbound, err, size);
+		e = open_pair(p, (uint16_t)p->params->outbound_port, true, outbound_accept,
+			p->outbound, err, size);
 	if (e == 0)
-		e = open_pair(p, (uint16_t)p->params->inbound_port, false, inbound_accept, p->inbound, err, size);
+		e = open_pair(p, (uint16_t)p->params->inbound_port, false, inbound_accept,
+			p->inbound, err, size);
 	if (e != 0)
 		return e;
 	p->started = true;
@@ -372,8 +404,9 @@ int proxy_start(struct proxy *p, char *err, size_t size)
 		p->watch = watch_start(p->env.loop, p->params->state, on_state_changed, p);
 	}
 	log_at(p->env.log, LOG_INFO, "proxy", "listening", LOG_Z("version", process_version()),
-		LOG_U("inbound", p->params->inbound_port), LOG_U("outbound", p->params->outbound_port),
-		LOG_U("admin", p->params->admin_port), LOG_B("ready", p->flow->snap != NULL));
+		LOG_U("inbound", p->params->inbound_port),
+		LOG_U("outbound", p->params->outbound_port), LOG_U("admin", p->params->admin_port),
+		LOG_B("ready", p->flow->snap != NULL));
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /*
- * The real world for one proxy: loop, sockets, log, signals. Called by main.c, returns its exit code.
+ * The real world for one proxy: loop, sockets, log, signals. Called by main.c, returns its exit
+ * code.
  */
 #ifndef WEFT_SIDECAR_RUN_H
 #define WEFT_SIDECAR_RUN_H

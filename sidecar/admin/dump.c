@@ -1,6 +1,6 @@
 /*
- * Writes a snapshot as JSON, kind by kind. Owns nothing; called by proxy.c for the admin endpoint. What is secret (the private key) is not
- * even looked at.
+ * Writes a snapshot as JSON, kind by kind. Owns nothing; called by proxy.c for the admin endpoint.
+ * What is secret (the private key) is not even looked at.
  */
 #include "sidecar/admin/dump.h"
 
@@ -68,7 +68,7 @@ static void dump_ports(struct json *j, const struct mesh_port *v, size_t n)
 
 static void dump_endpoint(struct json *j, const struct mesh_endpoint *ep)
 {
-	const struct addr addrs[] = { ep->v4, ep->v6 };
+	const struct addr addrs[] = {ep->v4, ep->v6};
 	json_object(j);
 	json_key_str(j, "namespace", ep->ns);
 	json_key_str(j, "pod", ep->name);
@@ -118,9 +118,12 @@ static void dump_matches(struct json *j, const char *key, const struct string_ma
 	for (size_t i = 0; i < m->n; i++) {
 		char text[SPIFFE_ID_MAX + 2];
 		const struct string_match *v = &m->v[i];
-		bool lead = v->kind == MATCH_SUFFIX || v->kind == MATCH_PRESENT, trail = v->kind == MATCH_PREFIX;
-		int n = snprintf(text, sizeof(text), "%s%.*s%s", lead ? "*" : "", STR_ARG(v->value), trail ? "*" : "");
-		json_str(j, str_make(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1));
+		bool lead = v->kind == MATCH_SUFFIX || v->kind == MATCH_PRESENT,
+		     trail = v->kind == MATCH_PREFIX;
+		int n = snprintf(text, sizeof(text), "%s%.*s%s", lead ? "*" : "", STR_ARG(v->value),
+			trail ? "*" : "");
+		json_str(j,
+			str_make(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1));
 	}
 	json_array_end(j);
 }
@@ -236,7 +239,8 @@ void dump_snapshot(struct json *j, const struct snapshot *s)
 	json_object_end(j);
 	json_key(j, "mesh");
 	json_object(j);
-	key_z(j, "outbound_traffic_policy", s->outbound == OUTBOUND_ALLOW_ANY ? "ALLOW_ANY" : "REGISTRY_ONLY");
+	key_z(j, "outbound_traffic_policy",
+		s->outbound == OUTBOUND_ALLOW_ANY ? "ALLOW_ANY" : "REGISTRY_ONLY");
 	dump_cidrs(j, "ranges", &s->mesh_ranges);
 	json_object_end(j);
 	dump_policies(j, s);

@@ -1,6 +1,6 @@
 /*
- * The configuration in force as JSON for /config_dump: identity (never the key), own workload, policies, destinations. Reads the snapshot,
- * changes nothing.
+ * The configuration in force as JSON for /config_dump: identity (never the key), own workload,
+ * policies, destinations. Reads the snapshot, changes nothing.
  */
 #ifndef WEFT_SIDECAR_ADMIN_DUMP_H
 #define WEFT_SIDECAR_ADMIN_DUMP_H

@@ -1,12 +1,14 @@
 /*
- * Picks an endpoint of a service: round robin, or the less loaded of two taken at random. Reads load through a callback, changes nothing
- * but the round-robin position; called by flow for each attempt.
+ * Picks an endpoint of a service: round robin, or the less loaded of two taken at random. Reads
+ * load through a callback, changes nothing but the round-robin position; called by flow for each
+ * attempt.
  */
 #include "sidecar/balance/pick.h"
 
 #define PICK_TRIES 4
 
-bool endpoint_addr(const struct mesh_endpoint *ep, int port_index, enum addr_family family, struct addr *out)
+bool endpoint_addr(const struct mesh_endpoint *ep, int port_index, enum addr_family family,
+	struct addr *out)
 {
 	if (port_index < 0 || (size_t)port_index >= ep->n_ports || ep->ports[port_index].port == 0)
 		return false;
@@ -68,16 +70,19 @@ static const struct mesh_endpoint *pick_p2c(const struct pick_in *in, struct rng
 	const struct mesh_endpoint *a = usable_random(in, rng);
 	if (a == NULL || in->service->n_endpoints == 1)
 		return a;
-	const struct mesh_endpoint *b = usable_from(in, a->index + 1 + (size_t)rng_below(rng, in->service->n_endpoints - 1));
+	const struct mesh_endpoint *b = usable_from(in,
+		a->index + 1 + (size_t)rng_below(rng, in->service->n_endpoints - 1));
 	return cost(in, b) < cost(in, a) ? b : a;
 }
 
-static const struct mesh_endpoint *pick_round_robin(const struct pick_in *in, struct balance_state *state)
+static const struct mesh_endpoint *pick_round_robin(const struct pick_in *in,
+	struct balance_state *state)
 {
 	const struct mesh_service *svc = in->service;
 	const struct mesh_endpoint *best = NULL;
 	for (size_t i = 0; i < svc->n_endpoints; i++) {
-		const struct mesh_endpoint *ep = &svc->endpoints[(state->next + i) % svc->n_endpoints];
+		const struct mesh_endpoint *ep =
+			&svc->endpoints[(state->next + i) % svc->n_endpoints];
 		if (!usable(in, ep))
 			continue;
 		if (best == NULL)
@@ -92,8 +97,8 @@ static const struct mesh_endpoint *pick_round_robin(const struct pick_in *in, st
 	return best;
 }
 
-const struct mesh_endpoint *pick_endpoint(
-	const struct pick_in *in, struct balance_state *state, struct rng *rng, const char **why)
+const struct mesh_endpoint *pick_endpoint(const struct pick_in *in, struct balance_state *state,
+	struct rng *rng, const char **why)
 {
 	const struct mesh_endpoint *ep = NULL;
 	if (in->service->n_endpoints == 0) {
@@ -109,6 +114,7 @@ const struct mesh_endpoint *pick_endpoint(
 		break;
 	}
 	if (ep == NULL)
-		*why = in->n_tried > 0 ? "every ready endpoint was tried" : "no endpoint of the service is ready";
+		*why = in->n_tried > 0 ? "every ready endpoint was tried"
+				       : "no endpoint of the service is ready";
 	return ep;
 }

@@ -1,6 +1,7 @@
 /*
- * Reads until sniff() decides, with a grace for silent clients and a bound on time for slow ones. Owns the bytes it has read until
- * it hands them over; used by both flows on freshly accepted connections.
+ * Reads until sniff() decides, with a grace for silent clients and a bound on time for slow ones.
+ * Owns the bytes it has read until it hands them over; used by both flows on freshly accepted
+ * connections.
  */
 #include "sidecar/detect/detect.h"
 
@@ -38,8 +39,8 @@ static void detect_release(struct detect *d)
 	loop_defer_free(d->loop, d, detect_free);
 }
 
-static void detect_finish(
-	struct detect *d, enum detect_event ev, enum sniff_verdict v, const struct sniff_facts *facts, int err)
+static void detect_finish(struct detect *d, enum detect_event ev, enum sniff_verdict v,
+	const struct sniff_facts *facts, int err)
 {
 	detect_fn *fn = d->fn;
 	void *arg = d->arg;
@@ -65,7 +66,7 @@ static void on_io(void *arg, unsigned events)
 {
 	(void)events;
 	struct detect *d = OBJ_CAST(struct detect, DETECT_MAGIC, arg);
-	struct sniff_facts none = { 0 };
+	struct sniff_facts none = {0};
 	size_t before = buf_len(&d->bytes);
 	ssize_t n = io_read(d->io, &d->bytes, SNIFF_MAX - before);
 	if (n == ERR_AGAIN)
@@ -92,26 +93,26 @@ static void on_io(void *arg, unsigned events)
 static void on_grace(void *arg)
 {
 	struct detect *d = OBJ_CAST(struct detect, DETECT_MAGIC, arg);
-	struct sniff_facts none = { 0 };
+	struct sniff_facts none = {0};
 	d->fn(d->arg, DETECT_QUIET, SNIFF_MORE, &none, &d->bytes, 0);
 }
 
 static void on_timeout(void *arg)
 {
 	struct detect *d = OBJ_CAST(struct detect, DETECT_MAGIC, arg);
-	struct sniff_facts none = { 0 };
+	struct sniff_facts none = {0};
 	detect_finish(d, DETECT_TIMEOUT, SNIFF_OPAQUE, &none, 0);
 }
 
 static void on_silence(void *arg)
 {
 	struct detect *d = OBJ_CAST(struct detect, DETECT_MAGIC, arg);
-	struct sniff_facts none = { 0 };
+	struct sniff_facts none = {0};
 	detect_finish(d, DETECT_FAILED, SNIFF_OPAQUE, &none, ERR_TIMEOUT);
 }
 
-struct detect *detect_start(
-	struct io *io, struct buf_pool *pool, const struct detect_config *cfg, detect_fn *fn, void *arg)
+struct detect *detect_start(struct io *io, struct buf_pool *pool, const struct detect_config *cfg,
+	detect_fn *fn, void *arg)
 {
 	struct detect *d = MEM_NEW(struct detect);
 	d->obj.magic = DETECT_MAGIC;

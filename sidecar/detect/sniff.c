@@ -1,6 +1,7 @@
 /*
- * Decides from the first bytes of a connection what it speaks: TLS ClientHello (with SNI and ALPN), HTTP/2 preface, HTTP/1 request line, or
- * something else. Pure; called by detect.c and by tests and fuzzers.
+ * Decides from the first bytes of a connection what it speaks: TLS ClientHello (with SNI and ALPN),
+ * HTTP/2 preface, HTTP/1 request line, or something else. Pure; called by detect.c and by tests and
+ * fuzzers.
  */
 #include "sidecar/detect/sniff.h"
 
@@ -31,7 +32,7 @@ static uint32_t take(struct cursor *c, size_t n)
 
 static struct cursor take_block(struct cursor *c, size_t n)
 {
-	struct cursor part = { c->p, c->p, false };
+	struct cursor part = {c->p, c->p, false};
 	if ((size_t)(c->end - c->p) < n) {
 		c->ok = false;
 		c->p = c->end;
@@ -98,8 +99,8 @@ static void read_extensions(struct cursor *hello, struct sniff_facts *f)
 }
 
 /*
- * A ClientHello that lies whole in its first record (what every stack sends; RFC 8446 5.1 lets it span several, which is then TLS
- * without facts: not ours, and never terminated).
+ * A ClientHello that lies whole in its first record (what every stack sends; RFC 8446 5.1 lets it
+ * span several, which is then TLS without facts: not ours, and never terminated).
  */
 static enum sniff_verdict sniff_tls(struct str b, struct sniff_facts *f)
 {
@@ -113,7 +114,7 @@ static enum sniff_verdict sniff_tls(struct str b, struct sniff_facts *f)
 		return SNIFF_OPAQUE;
 	if (b.n < 5 + record && b.n < SNIFF_MAX)
 		return SNIFF_MORE;
-	struct cursor c = { p + 6, p + (b.n < 5 + record ? b.n : 5 + record), true };
+	struct cursor c = {p + 6, p + (b.n < 5 + record ? b.n : 5 + record), true};
 	struct cursor hello = take_block(&c, take(&c, 3));
 	if (!hello.ok)
 		return SNIFF_TLS;
@@ -127,13 +128,15 @@ static enum sniff_verdict sniff_tls(struct str b, struct sniff_facts *f)
 }
 
 /*
- * An HTTP/1 request line is judged by its method (upper-case letters and '-', as every method in use is) and the first byte of the target:
- * that is enough to send it to the strict parser, which then has the last word.
+ * An HTTP/1 request line is judged by its method (upper-case letters and '-', as every method in
+ * use is) and the first byte of the target: that is enough to send it to the strict parser, which
+ * then has the last word.
  */
 static enum sniff_verdict sniff_http1(struct str b)
 {
 	size_t i = 0;
-	while (i < b.n && i <= METHOD_MAX && ((b.p[i] >= 'A' && b.p[i] <= 'Z') || (i > 0 && b.p[i] == '-')))
+	while (i < b.n && i <= METHOD_MAX &&
+		((b.p[i] >= 'A' && b.p[i] <= 'Z') || (i > 0 && b.p[i] == '-')))
 		i++;
 	if (i > METHOD_MAX)
 		return SNIFF_OPAQUE;
@@ -146,14 +149,16 @@ static enum sniff_verdict sniff_http1(struct str b)
 	char c = b.p[i + 1];
 	bool connect = i == 7 && memcmp(b.p, "CONNECT", 7) == 0;
 	if (c == '/' || c == '*' || c == 'h' || c == 'H' || connect) {
-		/* The version at the end of the line tells HTTP from look-alikes; a long target is left to the parser's limits. */
+		/* The version at the end of the line tells HTTP from look-alikes; a long target is
+		 * left to the parser's limits. */
 		const char *end = memchr(b.p, '\n', b.n);
 		if (end == NULL)
 			return b.n < SNIFF_MAX ? SNIFF_MORE : SNIFF_HTTP1;
 		struct str line = str_trim(str_make(b.p, (size_t)(end - b.p)));
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;
-		return line.n > 8 && memcmp(line.p + line.n - 8, "HTTP/", 5) == 0 ? SNIFF_HTTP1 : SNIFF_OPAQUE;
+		return line.n > 8 && memcmp(line.p + line.n - 8, "HTTP/", 5) == 0 ? SNIFF_HTTP1
+										  : SNIFF_OPAQUE;
 	}
 	return SNIFF_OPAQUE;
 }
@@ -173,7 +178,8 @@ enum sniff_verdict sniff(struct str bytes, bool eof, struct sniff_facts *facts)
 		return eof ? SNIFF_OPAQUE : SNIFF_MORE;
 	if (bytes.n > SNIFF_MAX)
 		bytes.n = SNIFF_MAX;
-	enum sniff_verdict v = (uint8_t)bytes.p[0] == 0x16 ? sniff_tls(bytes, facts) : sniff_plain(bytes);
+	enum sniff_verdict v =
+		(uint8_t)bytes.p[0] == 0x16 ? sniff_tls(bytes, facts) : sniff_plain(bytes);
 	if (v == SNIFF_MORE && (eof || bytes.n >= SNIFF_MAX))
 		return SNIFF_OPAQUE;
 	return v;

@@ -1,5 +1,6 @@
 /*
- * What do these first bytes speak? Pure: bytes in, verdict out, no more bytes asked for than needed.
+ * What do these first bytes speak? Pure: bytes in, verdict out, no more bytes asked for than
+ * needed.
  */
 #ifndef WEFT_SIDECAR_DETECT_SNIFF_H
 #define WEFT_SIDECAR_DETECT_SNIFF_H
@@ -10,14 +11,16 @@
 
 #include "lib/base/str.h"
 
-#define SNIFF_MAX 16384 /* bytes that are looked at; a ClientHello or request line that needs more is opaque */
+#define SNIFF_MAX                                                                                  \
+	16384 /* bytes that are looked at; a ClientHello or request line that needs more is opaque \
+	       */
 #define SNIFF_ALPN_MAX 8
 
 enum sniff_verdict {
-	SNIFF_MORE,   /* undecided: a prefix of something known */
-	SNIFF_TLS,    /* a ClientHello */
-	SNIFF_HTTP1,  /* a request line, by a known or plausible method */
-	SNIFF_HTTP2,  /* the connection preface of RFC 9113 3.4 */
+	SNIFF_MORE,  /* undecided: a prefix of something known */
+	SNIFF_TLS,   /* a ClientHello */
+	SNIFF_HTTP1, /* a request line, by a known or plausible method */
+	SNIFF_HTTP2, /* the connection preface of RFC 9113 3.4 */
 	SNIFF_OPAQUE
 };
 

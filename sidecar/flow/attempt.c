@@ -1,6 +1,6 @@
 /*
- * One try of a request at one endpoint: wait for a stream, hear its events, decide what a failure means. The events of a stream that is no longer the chosen
- * attempt's are only waited out.
+ * One try of a request at one endpoint: wait for a stream, hear its events, decide what a failure
+ * means. The events of a stream that is no longer the chosen attempt's are only waited out.
  */
 #include <stdio.h>
 
@@ -72,11 +72,11 @@ static void on_up_end(void *arg, struct http_stream *s, enum reason reason)
 	request_up_gone(r);
 }
 
-static const struct http_stream_events up_events = { .on_head = on_up_head,
+static const struct http_stream_events up_events = {.on_head = on_up_head,
 	.on_body = on_up_body,
 	.on_trailers = on_up_trailers,
 	.on_writable = on_up_writable,
-	.on_end = on_up_end };
+	.on_end = on_up_end};
 
 void attempt_open(struct request *r, struct http_stream *up)
 {
@@ -109,14 +109,16 @@ void attempt_acquire(struct request *r)
 {
 	struct attempt *a = r->cur;
 	bool upgrade = r->head->protocol.n > 0;
-	struct pool_key key = { .target = a->target,
-		.version = a->target.alpn != NULL && !str_eq(str_from(a->target.alpn), STR("weft/http1.1")) ?
-			HTTP_V2 :
-			r->down_version };
+	struct pool_key key = {.target = a->target,
+		.version = a->target.alpn != NULL &&
+				!str_eq(str_from(a->target.alpn), STR("weft/http1.1"))
+			? HTTP_V2
+			: r->down_version};
 	if (r->conn->direction == SPAN_INBOUND)
-		key.version = str_eq(str_from(r->conn->alpn), STR("weft/h2-h1")) ? HTTP_V1 : r->down_version;
-	struct http_stream *up =
-		pools_acquire(r->flow->pools, &key, upgrade, on_pool_ready, r, &a->wait, &a->reused);
+		key.version = str_eq(str_from(r->conn->alpn), STR("weft/h2-h1")) ? HTTP_V1
+										 : r->down_version;
+	struct http_stream *up = pools_acquire(r->flow->pools, &key, upgrade, on_pool_ready, r,
+		&a->wait, &a->reused);
 	if (up != NULL)
 		attempt_open(r, up);
 	else if (a->wait != NULL)
@@ -140,7 +142,8 @@ void attempt_drop(struct request *r, enum reason reason)
 static bool may_retry(const struct request *r, int reason)
 {
 	const struct attempt *a = r->cur;
-	if (r->committed || r->n_attempts >= REQUEST_ATTEMPTS || r->down == NULL || r->head->protocol.n > 0)
+	if (r->committed || r->n_attempts >= REQUEST_ATTEMPTS || r->down == NULL ||
+		r->head->protocol.n > 0)
 		return false;
 	if (a->body_sent > 0 && r->replay_lost)
 		return false;
@@ -174,7 +177,9 @@ void attempt_failed(struct request *r, int reason, const char *text)
 	request_run(r);
 }
 
-/* -- end of life ------------------------------------------------------------------------------------------------------- */
+/* -- end of life
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void request_recycle(void *p)
 {

@@ -1,6 +1,6 @@
 /*
- * Life of a downstream connection: made at accept, ended once. Owns what the connection is made of at each state; inbound.c and outbound.c
- * move it along.
+ * Life of a downstream connection: made at accept, ended once. Owns what the connection is made of
+ * at each state; inbound.c and outbound.c move it along.
  */
 #include "sidecar/flow/conn.h"
 
@@ -9,13 +9,14 @@
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 
-static const char *const state_names[] = { "accepted", "detect", "tls", "inner", "connect", "relay", "http", "ended" };
+static const char *const state_names[] = {
+	"accepted", "detect", "tls", "inner", "connect", "relay", "http", "ended"};
 
 void conn_set_state(struct conn *c, enum conn_state state)
 {
 	ASSERT(state > c->state);
-	log_at(c->flow->env.log, LOG_TRACE, "flow", "connection state", LOG_Z("from", state_names[c->state]),
-		LOG_Z("to", state_names[state]));
+	log_at(c->flow->env.log, LOG_TRACE, "flow", "connection state",
+		LOG_Z("from", state_names[c->state]), LOG_Z("to", state_names[state]));
 	c->state = state;
 }
 
@@ -34,7 +35,7 @@ struct conn *conn_new(struct flow *f, enum span_direction direction, struct io *
 		return NULL;
 	}
 	struct conn *c = MEM_NEW(struct conn);
-	struct io_info info = { 0 };
+	struct io_info info = {0};
 	io_info(io, &info);
 	c->obj.magic = FLOW_CONN_MAGIC;
 	c->flow = f;
@@ -110,9 +111,11 @@ void conn_refuse(struct conn *c, int reason, const char *label, const char *deta
 	c->flow->stats.refused++;
 	telemetry_refused(c->flow->telemetry, c->direction, label);
 	log_at(c->flow->env.log, LOG_WARN, "flow", "connection refused",
-		LOG_Z("direction", c->direction == SPAN_INBOUND ? "inbound" : "outbound"), LOG_Z("reason", label),
-		LOG_Z("text", info->text), LOG_Z("detail", detail != NULL ? detail : ""),
-		LOG_Z("downstream", addr_format(&c->peer_addr, from)), LOG_Z("destination", addr_format(&c->orig, to)),
+		LOG_Z("direction", c->direction == SPAN_INBOUND ? "inbound" : "outbound"),
+		LOG_Z("reason", label), LOG_Z("text", info->text),
+		LOG_Z("detail", detail != NULL ? detail : ""),
+		LOG_Z("downstream", addr_format(&c->peer_addr, from)),
+		LOG_Z("destination", addr_format(&c->orig, to)),
 		LOG_S("source_identity", c->peer.id), LOG_Z("policy", c->rule));
 	conn_end(c, reason, detail, true);
 }
@@ -123,10 +126,12 @@ void conn_push_back(struct conn *c, struct buf *bytes)
 		c->io = io_prefix_new(c->io, bytes);
 }
 
-void conn_fill_span(const struct conn *c, const struct snapshot *snap, const struct dest *dest, struct span *s)
+void conn_fill_span(const struct conn *c, const struct snapshot *snap, const struct dest *dest,
+	struct span *s)
 {
 	const struct mesh_workload *self = &snap->self;
-	struct span_party own = { .workload = self->workload, .ns = self->ns, .identity = self->spiffe_id };
+	struct span_party own = {
+		.workload = self->workload, .ns = self->ns, .identity = self->spiffe_id};
 	s->direction = c->direction;
 	s->downstream = c->peer_addr;
 	s->destination = c->orig;

@@ -1,5 +1,6 @@
 /*
- * Looks an original destination up in the snapshot. Pure; called by outbound.c for each connection and by request.c for each attempt.
+ * Looks an original destination up in the snapshot. Pure; called by outbound.c for each connection
+ * and by request.c for each attempt.
  */
 #include "sidecar/flow/dest.h"
 
@@ -62,7 +63,8 @@ void dest_find(const struct snapshot *s, const struct addr *orig, struct dest *o
 	find_outside(s, out);
 }
 
-/* A meshed endpoint is dialled with TLS and nothing else; one without sidecar only where its mode admits plaintext. */
+/* A meshed endpoint is dialled with TLS and nothing else; one without sidecar only where its mode
+ * admits plaintext. */
 static int endpoint_hop(const struct mesh_endpoint *ep, enum mesh_mtls mode, struct dest_hop *out)
 {
 	out->self = ep->self;
@@ -83,7 +85,8 @@ static enum mesh_mtls pod_port_mode(const struct mesh_endpoint *ep, uint16_t por
 	return ep->mtls;
 }
 
-int dest_hop(const struct snapshot *s, const struct dest *d, const struct mesh_endpoint *ep, struct dest_hop *out)
+int dest_hop(const struct snapshot *s, const struct dest *d, const struct mesh_endpoint *ep,
+	struct dest_hop *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->to = d->addr;
@@ -93,7 +96,8 @@ int dest_hop(const struct snapshot *s, const struct dest *d, const struct mesh_e
 			return MESH_NO_ENDPOINTS;
 		return endpoint_hop(ep, ep->ports[d->port_index].mtls, out);
 	case DEST_POD:
-		return endpoint_hop(&d->pod->endpoint, pod_port_mode(&d->pod->endpoint, d->addr.port), out);
+		return endpoint_hop(&d->pod->endpoint,
+			pod_port_mode(&d->pod->endpoint, d->addr.port), out);
 	case DEST_SELF:
 		out->self = out->secure = true;
 		out->id = s->self.spiffe_id;

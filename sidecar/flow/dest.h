@@ -1,6 +1,6 @@
 /*
- * Which destination is this? Pure: snapshot and original destination in, answer out. By VIP and port, then by pod address; never by bare port,
- * never by a header.
+ * Which destination is this? Pure: snapshot and original destination in, answer out. By VIP and
+ * port, then by pod address; never by bare port, never by a header.
  */
 #ifndef WEFT_SIDECAR_FLOW_DEST_H
 #define WEFT_SIDECAR_FLOW_DEST_H
@@ -8,9 +8,9 @@
 #include "sidecar/snapshot/snapshot.h"
 
 enum dest_kind {
-	DEST_SERVICE,	  /* a VIP and one of its ports */
-	DEST_POD,	  /* a pod by its own address */
-	DEST_SELF,	  /* this pod by its own address */
+	DEST_SERVICE,     /* a VIP and one of its ports */
+	DEST_POD,         /* a pod by its own address */
+	DEST_SELF,        /* this pod by its own address */
 	DEST_PASSTHROUGH, /* outside the mesh's ranges: as it is */
 	DEST_REFUSED
 };
@@ -28,12 +28,14 @@ struct dest {
 
 void dest_find(const struct snapshot *s, const struct addr *orig, struct dest *out);
 
-/* How one endpoint is to be reached. 0, or a mesh reason. secure: with mutual TLS (self included). */
+/* How one endpoint is to be reached. 0, or a mesh reason. secure: with mutual TLS (self included).
+ */
 struct dest_hop {
 	struct addr to;
 	struct str id, uid;
 	bool secure, self;
 };
-int dest_hop(const struct snapshot *s, const struct dest *d, const struct mesh_endpoint *ep, struct dest_hop *out);
+int dest_hop(const struct snapshot *s, const struct dest *d, const struct mesh_endpoint *ep,
+	struct dest_hop *out);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The shared state of both flows: made from environment and parameters, given one snapshot after the other, drained and ended. Owns
- * pools, TLS contexts and balance state; proxy.c owns it.
+ * The shared state of both flows: made from environment and parameters, given one snapshot after
+ * the other, drained and ended. Owns pools, TLS contexts and balance state; proxy.c owns it.
  */
 #include "sidecar/flow/flow.h"
 
@@ -10,7 +10,8 @@
 #include "lib/base/process.h"
 #include "sidecar/flow/request.h"
 
-/* -- balance state --------------------------------------------------------------------------------------------- */
+/* -- balance state
+ * --------------------------------------------------------------------------------------------- */
 
 /* An endpoint is the same across snapshots by its pod UID, else by its address. */
 static struct str load_key(const struct mesh_endpoint *ep)
@@ -77,7 +78,9 @@ static void free_values(struct map **m)
 	map_free(m);
 }
 
-/* -- life -------------------------------------------------------------------------------------------------------- */
+/* -- life
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static struct http_limits limits_from(const struct sidecar_params *p)
 {
@@ -103,7 +106,7 @@ static bool is_revoked(void *arg, struct str serial)
 static void init_connect(struct flow *f)
 {
 	const struct sidecar_params *p = f->params;
-	f->connect = (struct connect_env){ .net = f->env.net,
+	f->connect = (struct connect_env){.net = f->env.net,
 		.bufs = f->env.http.bufs,
 		.self = inbound_accept_self,
 		.self_arg = f,
@@ -112,22 +115,23 @@ static void init_connect(struct flow *f)
 		.connect_timeout_ns = p->connect_timeout,
 		.tls_timeout_ns = p->handshake_timeout,
 		.user_timeout_ms = (int)(p->user_timeout / NS_PER_MS),
-		.mark = 0 };
+		.mark = 0};
 }
 
-struct flow *flow_new(
-	const struct flow_env *env, const struct sidecar_params *params, struct metrics *metrics, struct log *access_log)
+struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *params,
+	struct metrics *metrics, struct log *access_log)
 {
 	struct flow *f = MEM_NEW(struct flow);
-	struct pool_limits bounds = { .max_conns = (uint32_t)params->pool_conns,
+	struct pool_limits bounds = {.max_conns = (uint32_t)params->pool_conns,
 		.max_waiting = (uint32_t)params->pool_waiting,
 		.max_pools = (uint32_t)params->pool_endpoints,
 		.idle_ns = params->pool_idle,
-		.wait_ns = params->pool_wait };
+		.wait_ns = params->pool_wait};
 	f->env = *env;
 	f->params = params;
 	f->down_limits = f->up_limits = limits_from(params);
-	f->max_conns = params->max_connections > 0 ? params->max_connections : process_max_files() / 2;
+	f->max_conns =
+		params->max_connections > 0 ? params->max_connections : process_max_files() / 2;
 	list_init(&f->conns);
 	list_init(&f->free_requests);
 	init_connect(f);
@@ -167,28 +171,32 @@ bool flow_stale(const struct flow *f)
 	return age > 0 && f->snap != NULL && now - f->snap->written_at > (int64_t)(age / NS_PER_S);
 }
 
-/* -- configuration ----------------------------------------------------------------------------------------------- */
+/* -- configuration
+ * -----------------------------------------------------------------------------------------------
+ */
 
-static int make_ctx(struct flow *f, const struct snapshot *snap, enum tls_role role, struct tls_ctx **out, char *err, size_t size)
+static int make_ctx(struct flow *f, const struct snapshot *snap, enum tls_role role,
+	struct tls_ctx **out, char *err, size_t size)
 {
-	struct tls_ctx_config cfg = { .role = role,
+	struct tls_ctx_config cfg = {.role = role,
 		.chain = snap->chain,
 		.key = snap->key,
 		.bundle = snap->bundle,
 		.alpn = inbound_alpn(),
-		.clock = loop_clock(f->env.http.loop) };
+		.clock = loop_clock(f->env.http.loop)};
 	return tls_ctx_new(&cfg, out, err, size);
 }
 
 static bool same_identity(const struct snapshot *a, const struct snapshot *b)
 {
 	return str_eq(cert_chain_der(a->chain), cert_chain_der(b->chain)) &&
-	       strcmp(cert_bundle_epoch(a->bundle), cert_bundle_epoch(b->bundle)) == 0;
+		strcmp(cert_bundle_epoch(a->bundle), cert_bundle_epoch(b->bundle)) == 0;
 }
 
 static void rejudge(struct flow *f)
 {
-	LIST_EACH (&f->conns, n) {
+	LIST_EACH(&f->conns, n)
+	{
 		struct conn *c = CONTAINER_OF(n, struct conn, node);
 		if (c->direction == SPAN_INBOUND)
 			inbound_rejudge(c, f->snap);
@@ -209,7 +217,8 @@ int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t s
 	}
 	f->snap = snapshot_ref(snap);
 	if (old == NULL || !same_identity(old, snap)) {
-		/* Handshakes and connections that run keep the old contexts; new ones are made under the new identity. */
+		/* Handshakes and connections that run keep the old contexts; new ones are made
+		 * under the new identity. */
 		tls_ctx_unref(&f->server_ctx);
 		tls_ctx_unref(&f->client_ctx);
 		f->server_ctx = server;
@@ -227,7 +236,9 @@ int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t s
 	return 0;
 }
 
-/* -- drain --------------------------------------------------------------------------------------------------------- */
+/* -- drain
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg)
 {
@@ -236,9 +247,11 @@ void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg)
 	if (f->draining)
 		return;
 	f->draining = true;
-	LIST_EACH (&f->conns, n) {
+	LIST_EACH(&f->conns, n)
+	{
 		struct conn *c = CONTAINER_OF(n, struct conn, node);
-		/* What the application itself calls goes on until it ends: it may need it to finish. */
+		/* What the application itself calls goes on until it ends: it may need it to
+		 * finish. */
 		if (c->http != NULL && c->direction == SPAN_INBOUND)
 			http_conn_drain(c->http);
 	}
@@ -246,7 +259,8 @@ void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg)
 
 void flow_end(struct flow *f)
 {
-	LIST_EACH (&f->conns, n) {
+	LIST_EACH(&f->conns, n)
+	{
 		struct conn *c = CONTAINER_OF(n, struct conn, node);
 		if (c->http != NULL)
 			http_conn_end(c->http, REASON_DRAINING);

@@ -1,6 +1,6 @@
 /*
- * What the two flows share: environment, configuration in force, pools, counters and the list of live connections. Owned by struct proxy;
- * everything below flow/ borrows it.
+ * What the two flows share: environment, configuration in force, pools, counters and the list of
+ * live connections. Owned by struct proxy; everything below flow/ borrows it.
  */
 #ifndef WEFT_SIDECAR_FLOW_FLOW_H
 #define WEFT_SIDECAR_FLOW_FLOW_H
@@ -35,7 +35,8 @@ struct flow_stats {
 /* Called when the last connection has ended while draining. */
 typedef void flow_idle_fn(void *arg);
 
-/* Owned by struct proxy. Owns pools, contexts, balance state and (through the list) all connections. */
+/* Owned by struct proxy. Owns pools, contexts, balance state and (through the list) all
+ * connections. */
 struct flow {
 	struct flow_env env;
 	const struct sidecar_params *params;
@@ -57,15 +58,18 @@ struct flow {
 	void *on_idle_arg;
 };
 
-struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *params, struct metrics *metrics, struct log *access_log);
+struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *params,
+	struct metrics *metrics, struct log *access_log);
 /* Everything has ended (flow_end, then a settled loop). */
 void flow_free(struct flow **f);
 /*
- * Puts a new configuration in force (takes a reference). Live connections are judged again; pools are retired where identity or bundle changed. 0, or
- * ERR_INVAL with text in err: the old one stays.
+ * Puts a new configuration in force (takes a reference). Live connections are judged again; pools
+ * are retired where identity or bundle changed. 0, or ERR_INVAL with text in err: the old one
+ * stays.
  */
 int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t size);
-/* Inbound HTTP connections finish what they carry and end; on_idle is called whenever the last connection of any kind has ended. */
+/* Inbound HTTP connections finish what they carry and end; on_idle is called whenever the last
+ * connection of any kind has ended. */
 void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg);
 /* Ends every connection now. */
 void flow_end(struct flow *f);

@@ -1,10 +1,12 @@
 /*
- * Moves bodies between the downstream stream and the chosen attempt, the same rule both ways: what the other side has no room for is not consumed, so that the
- * sender's window closes. Also heads and trailers of responses. Called from stream events alone.
+ * Moves bodies between the downstream stream and the chosen attempt, the same rule both ways: what
+ * the other side has no room for is not consumed, so that the sender's window closes. Also heads
+ * and trailers of responses. Called from stream events alone.
  */
 #include "sidecar/flow/request.h"
 
-/* -- request: downstream to upstream ------------------------------------------------------------------------------- */
+/* -- request: downstream to upstream
+ * ------------------------------------------------------------------------------- */
 
 static void consume_down(struct request *r)
 {
@@ -69,7 +71,8 @@ void forward_up_room(struct request *r)
 	consume_down(r);
 }
 
-/* -- response: upstream to downstream ------------------------------------------------------------------------------ */
+/* -- response: upstream to downstream
+ * ------------------------------------------------------------------------------ */
 
 /* The response is complete. A request body that still comes is of no use to anybody. */
 static void response_done(struct request *r)

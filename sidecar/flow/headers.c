@@ -1,6 +1,7 @@
 /*
- * Header rules of the mesh: what only Weft may set is removed on entry in every spelling, and what an application may trust is set from TLS
- * alone. Pure but for the arena of the fields; used by request.c and forward.c.
+ * Header rules of the mesh: what only Weft may set is removed on entry in every spelling, and what
+ * an application may trust is set from TLS alone. Pure but for the arena of the fields; used by
+ * request.c and forward.c.
  */
 #include "sidecar/flow/request.h"
 
@@ -23,7 +24,8 @@ static bool reads_as(struct str name, struct str reserved, bool prefix)
 
 static bool is_reserved(struct str name)
 {
-	return reads_as(name, STR("x-forwarded-client-cert"), false) || reads_as(name, STR("x-weft-"), true);
+	return reads_as(name, STR("x-forwarded-client-cert"), false) ||
+		reads_as(name, STR("x-weft-"), true);
 }
 
 size_t headers_strip_reserved(struct http_fields *fields)
@@ -41,17 +43,20 @@ void headers_set_identity(struct http_fields *fields, struct str own_id, struct 
 {
 	if (peer_id.n == 0)
 		return;
-	struct str value = arena_printf(fields->arena, "By=%.*s;URI=%.*s", STR_ARG(own_id), STR_ARG(peer_id));
+	struct str value =
+		arena_printf(fields->arena, "By=%.*s;URI=%.*s", STR_ARG(own_id), STR_ARG(peer_id));
 	http_fields_add(fields, STR("x-forwarded-client-cert"), value);
 }
 
 static struct str base64(struct arena *a, const uint8_t *p, size_t n)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char *out = arena_alloc(a, (n + 2) / 3 * 4);
 	size_t o = 0;
 	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
+		uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) |
+			(i + 2 < n ? p[i + 2] : 0);
 		out[o++] = digits[v >> 18];
 		out[o++] = digits[v >> 12 & 63];
 		out[o++] = i + 1 < n ? digits[v >> 6 & 63] : '=';
@@ -61,8 +66,9 @@ static struct str base64(struct arena *a, const uint8_t *p, size_t n)
 }
 
 /*
- * RFC 6455 4.1 against RFC 8441 4: HTTP/1 asks by GET with a key, HTTP/2 by CONNECT without. The key of an HTTP/1 client travels through HTTP/2 hops
- * as an ordinary field, so that its server can answer it.
+ * RFC 6455 4.1 against RFC 8441 4: HTTP/1 asks by GET with a key, HTTP/2 by CONNECT without. The
+ * key of an HTTP/1 client travels through HTTP/2 hops as an ordinary field, so that its server can
+ * answer it.
  */
 void headers_fit_upgrade_request(struct http_head *head, enum http_version next)
 {
@@ -76,11 +82,13 @@ void headers_fit_upgrade_request(struct http_head *head, enum http_version next)
 	if (!http_fields_has(&head->fields, STR("sec-websocket-key"))) {
 		uint8_t key[16];
 		crypto_random(key, sizeof(key));
-		http_fields_add(&head->fields, STR("sec-websocket-key"), base64(head->fields.arena, key, sizeof(key)));
+		http_fields_add(&head->fields, STR("sec-websocket-key"),
+			base64(head->fields.arena, key, sizeof(key)));
 	}
 }
 
-void headers_fit_upgrade_response(struct http_head *head, struct str protocol, enum http_version next)
+void headers_fit_upgrade_response(struct http_head *head, struct str protocol,
+	enum http_version next)
 {
 	if (next == HTTP_V1 && head->status == 200) {
 		head->status = 101;

@@ -1,5 +1,6 @@
 /*
- * A bounded map of destinations to the time at which they were learned. Owns its entries; asked by outbound.c for undeclared ports.
+ * A bounded map of destinations to the time at which they were learned. Owns its entries; asked by
+ * outbound.c for undeclared ports.
  */
 #include "sidecar/flow/learned.h"
 
@@ -52,7 +53,8 @@ void learned_opaque(struct learned *l, const struct addr *dst, uint64_t now)
 	struct learned_entry *e = map_get(l->map, addr_key(dst));
 	if (e == NULL) {
 		if (map_count(l->map) >= LEARNED_MAX)
-			entry_remove(l, CONTAINER_OF(list_first(&l->order), struct learned_entry, node));
+			entry_remove(l,
+				CONTAINER_OF(list_first(&l->order), struct learned_entry, node));
 		e = MEM_NEW(struct learned_entry);
 		e->dst = *dst;
 		map_put(l->map, addr_key(&e->dst), e);

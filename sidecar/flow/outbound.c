@@ -1,13 +1,16 @@
 /*
- * The way of an outbound connection, top to bottom: original destination -> which destination is this -> protocol (declared, learned, or sniffed) -> HTTP
- * session or byte relay. A server may speak first, so a silent client gets a speculative upstream; only bytes of the server make it opaque.
+ * The way of an outbound connection, top to bottom: original destination -> which destination is
+ * this -> protocol (declared, learned, or sniffed) -> HTTP session or byte relay. A server may
+ * speak first, so a silent client gets a speculative upstream; only bytes of the server make it
+ * opaque.
  */
 #include <stdio.h>
 
 #include "lib/base/log.h"
 #include "sidecar/flow/conn.h"
 
-/* -- 1. a destination that can be ours ------------------------------------------------------------------------------ */
+/* -- 1. a destination that can be ours
+ * ------------------------------------------------------------------------------ */
 
 static bool orig_dst_good(const struct conn *c)
 {
@@ -17,15 +20,19 @@ static bool orig_dst_good(const struct conn *c)
 		return false;
 	if (!snapshot_is_self(c->snap, &ip))
 		return true;
-	return c->orig.port != p->outbound_port && c->orig.port != p->inbound_port && c->orig.port != p->admin_port &&
-	       c->orig.port != p->metrics_port && c->orig.port != p->health_port;
+	return c->orig.port != p->outbound_port && c->orig.port != p->inbound_port &&
+		c->orig.port != p->admin_port && c->orig.port != p->metrics_port &&
+		c->orig.port != p->health_port;
 }
 
-/* -- 4b. raw bytes: one endpoint, one connection ---------------------------------------------------------------------- */
+/* -- 4b. raw bytes: one endpoint, one connection
+ * ---------------------------------------------------------------------- */
 
-static void target_from_hop(const struct conn *c, const struct dest_hop *hop, const char *alpn, struct connect_target *out)
+static void target_from_hop(const struct conn *c, const struct dest_hop *hop, const char *alpn,
+	struct connect_target *out)
 {
-	*out = (struct connect_target){ .to = hop->to, .id = hop->id, .uid = hop->uid, .self = hop->self };
+	*out = (struct connect_target){
+		.to = hop->to, .id = hop->id, .uid = hop->uid, .self = hop->self};
 	out->alpn = hop->secure ? alpn : NULL;
 	out->ctx = hop->secure && !hop->self ? c->flow->client_ctx : NULL;
 }
@@ -37,12 +44,12 @@ int outbound_tcp_target(struct conn *c, struct connect_target *out, const char *
 	struct dest_hop hop;
 	*detail = NULL;
 	if (c->dest.kind == DEST_SERVICE) {
-		struct pick_in in = { .service = c->dest.service,
+		struct pick_in in = {.service = c->dest.service,
 			.port_index = c->dest.port_index,
 			.family = (enum addr_family)c->orig.family,
 			.now = flow_now(f),
 			.load = flow_load,
-			.load_arg = f };
+			.load_arg = f};
 		ep = pick_endpoint(&in, flow_service_state(f, c->dest.service), f->env.rng, detail);
 		if (ep == NULL)
 			return MESH_NO_ENDPOINTS;
@@ -65,7 +72,8 @@ static void start_raw(struct conn *c, const char *protocol)
 {
 	struct connect_target target;
 	const char *detail;
-	int reason = c->dest.kind == DEST_REFUSED ? c->dest.reason : outbound_tcp_target(c, &target, &detail);
+	int reason = c->dest.kind == DEST_REFUSED ? c->dest.reason
+						  : outbound_tcp_target(c, &target, &detail);
 	if (reason != 0) {
 		conn_refuse(c, reason, NULL, c->dest.kind == DEST_REFUSED ? NULL : detail);
 		return;
@@ -73,7 +81,8 @@ static void start_raw(struct conn *c, const char *protocol)
 	tcp_start(c, &target, protocol);
 }
 
-/* -- 3b. speculation: the client is silent, so perhaps the server speaks first ----------------------------------------- */
+/* -- 3b. speculation: the client is silent, so perhaps the server speaks first
+ * ----------------------------------------- */
 
 static void spec_drop(struct conn *c)
 {
@@ -85,7 +94,8 @@ static void spec_drop(struct conn *c)
 	c->endpoint = NULL;
 }
 
-/* The speculation came to nothing. An HTTP client that is merely slow shall not notice; one that waits for a banner is let go in time. */
+/* The speculation came to nothing. An HTTP client that is merely slow shall not notice; one that
+ * waits for a banner is let go in time. */
 static void spec_fail(struct conn *c, int reason, const char *text)
 {
 	spec_drop(c);
@@ -111,7 +121,8 @@ static void on_spec_readable(void *arg, unsigned events)
 	if (n == ERR_AGAIN)
 		return;
 	if (n <= 0) {
-		spec_fail(c, n == 0 ? REASON_UPSTREAM_CLOSED : (int)reason_from_upstream_err((int)n),
+		spec_fail(c,
+			n == 0 ? REASON_UPSTREAM_CLOSED : (int)reason_from_upstream_err((int)n),
 			"the upstream ended the connection before a byte went either way");
 		return;
 	}
@@ -120,7 +131,8 @@ static void on_spec_readable(void *arg, unsigned events)
 	c->spec = NULL;
 	learned_opaque(c->flow->learned, &c->orig, flow_now(c->flow));
 	c->decided_ns = flow_now(c->flow);
-	telemetry_detected(c->flow->telemetry, SPAN_OUTBOUND, "server-first", c->decided_ns - c->accepted_ns);
+	telemetry_detected(c->flow->telemetry, SPAN_OUTBOUND, "server-first",
+		c->decided_ns - c->accepted_ns);
 	detect_stop(&c->detect, &c->first);
 	tcp_join(c, up, &bytes, "tcp");
 }
@@ -151,7 +163,9 @@ static void spec_start(struct conn *c)
 		c->connect = connect_start(&c->flow->connect, &target, on_spec_ready, c);
 }
 
-/* -- 3. protocol ----------------------------------------------------------------------------------------------------- */
+/* -- 3. protocol
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void start_opaque(struct conn *c, enum sniff_verdict verdict)
 {
@@ -179,7 +193,8 @@ static void on_decided(struct conn *c, enum sniff_verdict verdict, struct buf *b
 {
 	loop_timer_stop(&c->timer);
 	c->decided_ns = flow_now(c->flow);
-	telemetry_detected(c->flow->telemetry, SPAN_OUTBOUND, sniff_name(verdict), c->decided_ns - c->accepted_ns);
+	telemetry_detected(c->flow->telemetry, SPAN_OUTBOUND, sniff_name(verdict),
+		c->decided_ns - c->accepted_ns);
 	if (verdict == SNIFF_HTTP1 || verdict == SNIFF_HTTP2) {
 		spec_drop(c);
 		conn_push_back(c, bytes);
@@ -187,9 +202,11 @@ static void on_decided(struct conn *c, enum sniff_verdict verdict, struct buf *b
 		return;
 	}
 	if (declared_http(c)) {
-		/* Declared HTTP is never opaque: the parser answers what is not HTTP. TLS on an HTTP port has no answer in plaintext. */
+		/* Declared HTTP is never opaque: the parser answers what is not HTTP. TLS on an
+		 * HTTP port has no answer in plaintext. */
 		if (verdict == SNIFF_TLS) {
-			conn_refuse(c, REASON_PROTOCOL, NULL, "TLS to a port that is declared HTTP");
+			conn_refuse(c, REASON_PROTOCOL, NULL,
+				"TLS to a port that is declared HTTP");
 			return;
 		}
 		conn_push_back(c, bytes);
@@ -200,8 +217,8 @@ static void on_decided(struct conn *c, enum sniff_verdict verdict, struct buf *b
 	start_opaque(c, verdict);
 }
 
-static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict, const struct sniff_facts *facts,
-	struct buf *bytes, int err)
+static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict,
+	const struct sniff_facts *facts, struct buf *bytes, int err)
 {
 	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
 	(void)facts;
@@ -226,22 +243,24 @@ static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict
 	}
 }
 
-/* -- 2. which destination is this? -------------------------------------------------------------------------------------- */
+/* -- 2. which destination is this?
+ * -------------------------------------------------------------------------------------- */
 
 static void start_dest(struct conn *c)
 {
 	const struct sidecar_params *p = c->flow->params;
 	dest_find(c->snap, &c->orig, &c->dest);
 	bool raw = c->dest.kind == DEST_PASSTHROUGH || c->dest.protocol == MESH_PROTO_TCP ||
-		   c->dest.protocol == MESH_PROTO_TLS ||
-		   (!declared_http(c) && learned_is_opaque(c->flow->learned, &c->orig, flow_now(c->flow)));
+		c->dest.protocol == MESH_PROTO_TLS ||
+		(!declared_http(c) &&
+			learned_is_opaque(c->flow->learned, &c->orig, flow_now(c->flow)));
 	if (raw) {
 		start_raw(c, c->dest.protocol == MESH_PROTO_TLS ? "tls" : "tcp");
 		return;
 	}
-	struct detect_config cfg = { .grace_ns = p->detect_grace,
+	struct detect_config cfg = {.grace_ns = p->detect_grace,
 		.timeout_ns = p->detect_timeout,
-		.silence_ns = c->dest.kind == DEST_REFUSED ? p->detect_timeout : p->idle_timeout };
+		.silence_ns = c->dest.kind == DEST_REFUSED ? p->detect_timeout : p->idle_timeout};
 	loop_timer_init(&c->timer, c->flow->env.http.loop, on_spec_over, c);
 	conn_set_state(c, CONN_DETECT);
 	c->detect = detect_start(c->io, c->flow->env.http.bufs, &cfg, on_first, c);

@@ -1,6 +1,6 @@
 /*
- * All reasons in one number space: transport's from lib/base/reason.def, the mesh's own from flow/reason.def. What flow replies, counts and
- * logs for a failure is one lookup here.
+ * All reasons in one number space: transport's from lib/base/reason.def, the mesh's own from
+ * flow/reason.def. What flow replies, counts and logs for a failure is one lookup here.
  */
 #ifndef WEFT_SIDECAR_FLOW_REASON_H
 #define WEFT_SIDECAR_FLOW_REASON_H

@@ -1,6 +1,6 @@
 /*
- * Answers in our own name: from a reason to a response, once. HTTP gets the row's status with a line of text, gRPC a Trailers-Only 200 with
- * the row's gRPC status.
+ * Answers in our own name: from a reason to a response, once. HTTP gets the row's status with a
+ * line of text, gRPC a Trailers-Only 200 with the row's gRPC status.
  */
 #include "sidecar/flow/request.h"
 
@@ -9,8 +9,10 @@ static void reply_grpc(struct request *r, const struct reason_info *info, struct
 	struct arena *a = head->fields.arena;
 	head->status = 200;
 	http_fields_add(&head->fields, STR("content-type"), STR("application/grpc"));
-	http_fields_add(&head->fields, STR("grpc-status"), arena_printf(a, "%u", info->grpc_status));
-	http_fields_add(&head->fields, STR("grpc-message"), arena_printf(a, "weft: %s (%s)", info->text, info->label));
+	http_fields_add(&head->fields, STR("grpc-status"),
+		arena_printf(a, "%u", info->grpc_status));
+	http_fields_add(&head->fields, STR("grpc-message"),
+		arena_printf(a, "weft: %s (%s)", info->text, info->label));
 	r->span.status = 200;
 	r->span.grpc_status = info->grpc_status;
 	stream_send_head(r->down, head, true);

@@ -1,6 +1,7 @@
 /*
- * The steps of a request and its downstream events. Owns the request object from the first event of its stream to the last of any of its
- * streams; session.c makes it, attempt.c and forward.c do the upstream half.
+ * The steps of a request and its downstream events. Owns the request object from the first event of
+ * its stream to the last of any of its streams; session.c makes it, attempt.c and forward.c do the
+ * upstream half.
  */
 #include "sidecar/flow/request.h"
 
@@ -10,7 +11,8 @@
 
 typedef enum step_next step_fn(struct request *r);
 
-/* -- steps, in the order of request.def -------------------------------------------------------------------------------- */
+/* -- steps, in the order of request.def
+ * -------------------------------------------------------------------------------- */
 
 static enum step_next fail(struct request *r, int reason, const char *detail)
 {
@@ -45,7 +47,8 @@ static enum step_next step_headers(struct request *r)
 	headers_strip_reserved(&h->fields);
 	if (h->authority.n == 0) { /* HTTP/1.0 without Host: the address that was dialled */
 		char text[ADDR_TEXT];
-		h->authority = arena_str(h->fields.arena, str_from(addr_format(&r->conn->orig, text)));
+		h->authority =
+			arena_str(h->fields.arena, str_from(addr_format(&r->conn->orig, text)));
 	}
 	if (r->conn->direction == SPAN_INBOUND)
 		headers_set_identity(&h->fields, r->snap->self.spiffe_id, r->conn->peer.id);
@@ -53,7 +56,8 @@ static enum step_next step_headers(struct request *r)
 }
 
 /* Endpoints that could not be reached for this request. */
-static size_t tried_endpoints(const struct request *r, const struct mesh_endpoint *tried[REQUEST_ATTEMPTS])
+static size_t tried_endpoints(const struct request *r,
+	const struct mesh_endpoint *tried[REQUEST_ATTEMPTS])
 {
 	size_t n = 0;
 	for (uint32_t i = 0; i + 1 < r->n_attempts; i++)
@@ -66,14 +70,14 @@ static const struct mesh_endpoint *choose_endpoint(struct request *r, const char
 {
 	const struct mesh_endpoint *tried[REQUEST_ATTEMPTS];
 	const struct dest *d = &r->dest;
-	struct pick_in in = { .service = d->service,
+	struct pick_in in = {.service = d->service,
 		.port_index = d->port_index,
 		.family = (enum addr_family)d->addr.family,
 		.now = flow_now(r->flow),
 		.tried = tried,
 		.n_tried = tried_endpoints(r, tried),
 		.load = flow_load,
-		.load_arg = r->flow };
+		.load_arg = r->flow};
 	return pick_endpoint(&in, flow_service_state(r->flow, d->service), r->flow->env.rng, why);
 }
 
@@ -98,7 +102,8 @@ static enum step_next pick_outbound(struct request *r, struct attempt *a)
 	if (d->kind == DEST_SERVICE) {
 		a->endpoint = choose_endpoint(r, &why);
 		if (a->endpoint == NULL)
-			return r->last_reason != 0 ? fail(r, r->last_reason, r->last_text) : fail(r, MESH_NO_ENDPOINTS, why);
+			return r->last_reason != 0 ? fail(r, r->last_reason, r->last_text)
+						   : fail(r, MESH_NO_ENDPOINTS, why);
 	} else if (d->kind == DEST_POD) {
 		a->endpoint = &d->pod->endpoint;
 	}
@@ -109,7 +114,8 @@ static enum step_next pick_outbound(struct request *r, struct attempt *a)
 		a->load = flow_load(r->flow, a->endpoint);
 		a->load->in_flight++;
 	}
-	a->target = (struct connect_target){ .to = hop.to, .id = hop.id, .uid = hop.uid, .self = hop.self };
+	a->target = (struct connect_target){
+		.to = hop.to, .id = hop.id, .uid = hop.uid, .self = hop.self};
 	if (hop.secure) {
 		a->target.alpn = r->down_version == HTTP_V2 ? "weft/h2" : "weft/h2-h1";
 		a->target.ctx = hop.self ? NULL : r->flow->client_ctx;
@@ -126,7 +132,8 @@ static enum step_next step_pick(struct request *r)
 	r->span.attempts = r->n_attempts;
 	if (r->conn->direction == SPAN_OUTBOUND)
 		return pick_outbound(r, a);
-	a->target = (struct connect_target){ .to = r->conn->orig, .from = addr_with_port(&r->conn->orig, 0) };
+	a->target = (struct connect_target){
+		.to = r->conn->orig, .from = addr_with_port(&r->conn->orig, 0)};
 	r->span.upstream = a->target.to;
 	return NEXT_CONTINUE;
 }
@@ -151,10 +158,12 @@ static enum step_next step_send(struct request *r)
 	struct attempt *a = r->cur;
 	struct http_conn *upc = stream_conn(a->up);
 	if (r->head->protocol.n > 0 && !http_conn_can_upgrade(upc))
-		return fail(r, REASON_UNSUPPORTED, "the upstream does not take upgrades over HTTP/2");
+		return fail(r, REASON_UNSUPPORTED,
+			"the upstream does not take upgrades over HTTP/2");
 	struct http_head head = *r->head;
 	headers_fit_upgrade_request(&head, http_conn_version(upc));
-	bool end = r->body_end && buf_len(&r->held) == 0 && r->trailers == NULL && head.protocol.n == 0;
+	bool end = r->body_end && buf_len(&r->held) == 0 && r->trailers == NULL &&
+		head.protocol.n == 0;
 	a->head_sent = true;
 	stream_send_head(a->up, &head, end);
 	r->body_sent_end = end;
@@ -163,13 +172,15 @@ static enum step_next step_send(struct request *r)
 	return NEXT_CONTINUE;
 }
 
-/* -- the dispatcher ---------------------------------------------------------------------------------------------------- */
+/* -- the dispatcher
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static const struct {
 	const char *name;
 	step_fn *fn;
 } steps[] = {
-#define STEP(name, fn, text) { #name, fn },
+#define STEP(name, fn, text) {#name, fn},
 #include "sidecar/flow/request.def"
 #undef STEP
 };
@@ -178,7 +189,8 @@ void request_run(struct request *r)
 {
 	while (r->step < STEP_DONE && !r->failed) {
 		enum request_step now = r->step;
-		log_at(r->flow->env.log, LOG_TRACE, "flow", "request step", LOG_Z("step", steps[now].name));
+		log_at(r->flow->env.log, LOG_TRACE, "flow", "request step",
+			LOG_Z("step", steps[now].name));
 		enum step_next next = steps[now].fn(r);
 		if (next != NEXT_CONTINUE)
 			return;
@@ -202,7 +214,8 @@ void request_fail(struct request *r, int reason, const char *detail)
 	buf_clear(&r->held);
 	buf_clear(&r->replay);
 	if (r->committed)
-		stream_reset(r->down, reason < REASON_COUNT ? (enum reason)reason : REASON_CANCELLED);
+		stream_reset(r->down,
+			reason < REASON_COUNT ? (enum reason)reason : REASON_CANCELLED);
 	else
 		reply_reason(r, reason);
 	if (r->unconsumed > 0 && r->down != NULL)
@@ -212,10 +225,13 @@ void request_fail(struct request *r, int reason, const char *detail)
 
 static void on_timeout(void *arg)
 {
-	request_fail(OBJ_CAST(struct request, REQUEST_MAGIC, arg), REASON_TIMEOUT, "request-timeout");
+	request_fail(OBJ_CAST(struct request, REQUEST_MAGIC, arg), REASON_TIMEOUT,
+		"request-timeout");
 }
 
-/* -- downstream events --------------------------------------------------------------------------------------------------- */
+/* -- downstream events
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void on_down_head(void *arg, struct http_stream *s, struct http_head *head, bool end)
 {
@@ -227,7 +243,8 @@ static void on_down_head(void *arg, struct http_stream *s, struct http_head *hea
 	r->span.authority = head->authority;
 	r->span.path = head->path;
 	r->span.request_id = http_fields_get(&head->fields, STR("x-request-id"));
-	r->grpc = str_starts_nocase(http_fields_get(&head->fields, STR("content-type")), STR("application/grpc"));
+	r->grpc = str_starts_nocase(http_fields_get(&head->fields, STR("content-type")),
+		STR("application/grpc"));
 	if (r->grpc)
 		r->span.protocol = "grpc";
 	if (r->flow->params->request_timeout > 0)
@@ -274,7 +291,8 @@ static void on_down_end(void *arg, struct http_stream *s, enum reason reason)
 	}
 	r->failed = true;
 	loop_timer_stop(&r->timer);
-	if (r->cur != NULL && r->cur->up != NULL && r->response_done && r->body_sent_end && reason == REASON_OK)
+	if (r->cur != NULL && r->cur->up != NULL && r->response_done && r->body_sent_end &&
+		reason == REASON_OK)
 		r->cur = NULL; /* finishes by itself */
 	attempt_drop(r, REASON_CANCELLED);
 	buf_clear(&r->held);
@@ -288,16 +306,17 @@ static void on_down_end(void *arg, struct http_stream *s, enum reason reason)
 	request_down_gone(r);
 }
 
-static const struct http_stream_events down_events = { .on_head = on_down_head,
+static const struct http_stream_events down_events = {.on_head = on_down_head,
 	.on_body = on_down_body,
 	.on_trailers = on_down_trailers,
 	.on_writable = on_down_writable,
-	.on_end = on_down_end };
+	.on_end = on_down_end};
 
 static struct request *request_take(struct flow *f)
 {
 	struct list_node *n = list_pop(&f->free_requests);
-	struct request *r = n != NULL ? CONTAINER_OF(n, struct request, node) : MEM_NEW(struct request);
+	struct request *r =
+		n != NULL ? CONTAINER_OF(n, struct request, node) : MEM_NEW(struct request);
 	memset(r, 0, sizeof(*r));
 	list_node_init(&r->node);
 	return r;

@@ -1,6 +1,7 @@
 /*
- * One request as one object: the downstream stream, a body tee, and attempts at upstreams. Steps (request.def) decide; forward.c moves bodies; whatever
- * ends it goes through request_fail or the end of the downstream stream.
+ * One request as one object: the downstream stream, a body tee, and attempts at upstreams. Steps
+ * (request.def) decide; forward.c moves bodies; whatever ends it goes through request_fail or the
+ * end of the downstream stream.
  */
 #ifndef WEFT_SIDECAR_FLOW_REQUEST_H
 #define WEFT_SIDECAR_FLOW_REQUEST_H
@@ -39,8 +40,8 @@ struct attempt {
 };
 
 /*
- * Owned by itself: taken from the flow's free list, given back when neither the downstream stream nor an upstream stream can call any more.
- * References the snapshot that it was admitted under.
+ * Owned by itself: taken from the flow's free list, given back when neither the downstream stream
+ * nor an upstream stream can call any more. References the snapshot that it was admitted under.
  */
 struct request {
 	struct obj_head obj;
@@ -48,20 +49,20 @@ struct request {
 	struct flow *flow;
 	struct conn *conn; /* NULL after the downstream stream ended */
 	struct snapshot *snap;
-	struct dest dest; /* outbound: under snap */
+	struct dest dest;         /* outbound: under snap */
 	struct http_stream *down; /* NULL after its on_end */
-	struct http_head *head;	  /* the downstream stream's; changed by step_headers */
+	struct http_head *head;   /* the downstream stream's; changed by step_headers */
 	enum http_version down_version;
 	enum request_step step;
 	struct attempt attempts[REQUEST_ATTEMPTS];
 	uint32_t n_attempts;
 	struct attempt *cur; /* the chosen attempt; NULL: none */
-	uint32_t ups;	     /* upstream streams that have not had their on_end */
+	uint32_t ups;        /* upstream streams that have not had their on_end */
 	/* the body tee */
-	struct buf held;     /* received, not yet sent to the chosen attempt */
-	struct buf replay;   /* second references to what was sent, while it may be sent again */
-	bool replay_lost;    /* the bound was passed or the response has begun */
-	size_t unconsumed;   /* received bytes that the downstream was not told of yet */
+	struct buf held;   /* received, not yet sent to the chosen attempt */
+	struct buf replay; /* second references to what was sent, while it may be sent again */
+	bool replay_lost;  /* the bound was passed or the response has begun */
+	size_t unconsumed; /* received bytes that the downstream was not told of yet */
 	bool body_end, body_sent_end, stopped;
 	struct http_fields *trailers;
 	/* response */
@@ -88,7 +89,8 @@ void attempt_drop(struct request *r, enum reason reason);
 /* Tries again where reason and body allow, else fails the request. */
 void attempt_failed(struct request *r, int reason, const char *text);
 
-/* The downstream stream had its on_end: the request goes when its last upstream stream has had its own. */
+/* The downstream stream had its on_end: the request goes when its last upstream stream has had its
+ * own. */
 void request_down_gone(struct request *r);
 
 /* forward.c */
@@ -110,6 +112,7 @@ size_t headers_strip_reserved(struct http_fields *fields);
 void headers_set_identity(struct http_fields *fields, struct str own_id, struct str peer_id);
 /* Makes an upgrade request or its answer fit the version of the next hop. */
 void headers_fit_upgrade_request(struct http_head *head, enum http_version next);
-void headers_fit_upgrade_response(struct http_head *head, struct str protocol, enum http_version next);
+void headers_fit_upgrade_response(struct http_head *head, struct str protocol,
+	enum http_version next);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * HTTP on a downstream connection: a server-role connection whose streams become requests. Ends the connection when the HTTP connection
- * ends.
+ * HTTP on a downstream connection: a server-role connection whose streams become requests. Ends the
+ * connection when the HTTP connection ends.
  */
 #include "sidecar/flow/request.h"
 
@@ -18,14 +18,15 @@ static void on_end(void *arg, struct http_conn *h, enum reason reason)
 	if (reason == REASON_FLOOD || reason == REASON_PROTOCOL) {
 		char from[ADDR_TEXT];
 		telemetry_refused(c->flow->telemetry, c->direction, flow_reason(reason)->label);
-		log_at(c->flow->env.log, LOG_WARN, "flow", "HTTP connection ended", LOG_Z("text", flow_reason(reason)->text),
-			LOG_S("detail", detail), LOG_Z("downstream", addr_format(&c->peer_addr, from)),
+		log_at(c->flow->env.log, LOG_WARN, "flow", "HTTP connection ended",
+			LOG_Z("text", flow_reason(reason)->text), LOG_S("detail", detail),
+			LOG_Z("downstream", addr_format(&c->peer_addr, from)),
 			LOG_S("source_identity", c->peer.id));
 	}
 	conn_end(c, reason, NULL, false);
 }
 
-static const struct http_conn_events session_events = { .on_stream = on_stream, .on_end = on_end };
+static const struct http_conn_events session_events = {.on_stream = on_stream, .on_end = on_end};
 
 void session_start(struct conn *c, enum http_version version)
 {
@@ -34,7 +35,8 @@ void session_start(struct conn *c, enum http_version version)
 	bool trusted = c->direction == SPAN_INBOUND && c->mesh_peer;
 	c->io = NULL;
 	conn_set_state(c, CONN_HTTP);
-	c->http = http_conn_new(&f->env.http, io, HTTP_SERVER, version, &f->down_limits, trusted, &session_events, c);
+	c->http = http_conn_new(&f->env.http, io, HTTP_SERVER, version, &f->down_limits, trusted,
+		&session_events, c);
 	if (f->draining && c->direction == SPAN_INBOUND)
 		http_conn_drain(c->http);
 }

@@ -1,6 +1,6 @@
 /*
- * Raw bytes of either flow: connect, relay, and one span at the end. The connection owns the relay until it ends; half-close, backpressure
- * and idle time are the relay's.
+ * Raw bytes of either flow: connect, relay, and one span at the end. The connection owns the relay
+ * until it ends; half-close, backpressure and idle time are the relay's.
  */
 #include <stdio.h>
 
@@ -37,23 +37,25 @@ static void on_relay_end(void *arg, const struct relay_facts *facts)
 	else if (facts->err == ERR_TIMEOUT)
 		reason = REASON_IDLE_TIMEOUT;
 	else if (facts->err != 0)
-		reason = facts->err_from_b ? (int)reason_from_upstream_err(facts->err) :
-					     (int)reason_from_downstream_err(facts->err);
-	conn_end(c, reason, facts->err != 0 && c->abort_reason == 0 ? err_text(facts->err) : NULL, false);
+		reason = facts->err_from_b ? (int)reason_from_upstream_err(facts->err)
+					   : (int)reason_from_downstream_err(facts->err);
+	conn_end(c, reason, facts->err != 0 && c->abort_reason == 0 ? err_text(facts->err) : NULL,
+		false);
 }
 
 static void start_relay(struct conn *c, struct io *up, struct buf *up_first)
 {
 	const struct sidecar_params *p = c->flow->params;
-	struct relay_config cfg = { .high_water = p->tcp_buffer, .idle_timeout_ns = p->idle_timeout };
-	struct io_info info = { 0 };
+	struct relay_config cfg = {.high_water = p->tcp_buffer, .idle_timeout_ns = p->idle_timeout};
+	struct io_info info = {0};
 	io_info(up, &info);
 	c->span.upstream = info.peer;
 	c->span.upstream_ns = flow_now(c->flow);
 	conn_set_state(c, CONN_RELAY);
 	struct io *down = c->io;
 	c->io = NULL;
-	c->relay = relay_start(down, up, c->flow->env.http.bufs, &cfg, &c->first, up_first, on_relay_end, c);
+	c->relay = relay_start(down, up, c->flow->env.http.bufs, &cfg, &c->first, up_first,
+		on_relay_end, c);
 }
 
 static void on_connected(void *arg, struct io *io, const struct connect_failure *failure)

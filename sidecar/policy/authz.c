@@ -1,6 +1,6 @@
 /*
- * Evaluates authorization policies against the facts of a call. Pure: no clock, no I/O, no log. Called by both flows once per connection
- * and again when policy changes.
+ * Evaluates authorization policies against the facts of a call. Pure: no clock, no I/O, no log.
+ * Called by both flows once per connection and again when policy changes.
  */
 #include "sidecar/policy/authz.h"
 
@@ -30,8 +30,9 @@ static bool match_any(const struct string_matches *list, struct str value)
 }
 
 /*
- * An identity attribute: absent (plaintext, or an ID without that part) it matches no positive list, and no negated one either when the
- * policy allows; a negated list of a DENY does match what has no identity, for "deny all but X" must hold for strangers too.
+ * An identity attribute: absent (plaintext, or an ID without that part) it matches no positive
+ * list, and no negated one either when the policy allows; a negated list of a DENY does match what
+ * has no identity, for "deny all but X" must hold for strangers too.
  */
 static bool match_identity(const struct string_matches *is, const struct string_matches *is_not,
 	struct str value, enum authz_action action)
@@ -71,35 +72,42 @@ static struct str principal_of(const struct spiffe_id *id)
 }
 
 /*
- * A foreign identity is let in only by a rule that names it: a principal that spells its trust domain out. "*", suffixes, namespaces and
- * the absence of a source name nobody.
+ * A foreign identity is let in only by a rule that names it: a principal that spells its trust
+ * domain out. "*", suffixes, namespaces and the absence of a source name nobody.
  */
 static bool names_foreign(const struct string_matches *principals, struct str principal)
 {
 	for (size_t i = 0; i < principals->n; i++) {
 		const struct string_match *m = &principals->v[i];
-		bool spelt = m->kind == MATCH_EXACT || (m->kind == MATCH_PREFIX && str_find(m->value, '/') > 0);
+		bool spelt = m->kind == MATCH_EXACT ||
+			(m->kind == MATCH_PREFIX && str_find(m->value, '/') > 0);
 		if (spelt && match_one(m, principal))
 			return true;
 	}
 	return false;
 }
 
-static bool match_source(const struct authz_source *src, const struct authz_in *in, enum authz_action action, bool foreign)
+static bool match_source(const struct authz_source *src, const struct authz_in *in,
+	enum authz_action action, bool foreign)
 {
-	if (foreign && action == AUTHZ_ALLOW && !names_foreign(&src->principals, principal_of(&in->peer)))
+	if (foreign && action == AUTHZ_ALLOW &&
+		!names_foreign(&src->principals, principal_of(&in->peer)))
 		return false;
 	char account[SPIFFE_ID_MAX];
 	struct str service_account = STR_NULL;
-	if (in->peer.ns.n > 0 && in->peer.sa.n > 0 && in->peer.ns.n + in->peer.sa.n + 2 < sizeof(account)) {
-		int n = snprintf(account, sizeof(account), "%.*s/%.*s", STR_ARG(in->peer.ns), STR_ARG(in->peer.sa));
+	if (in->peer.ns.n > 0 && in->peer.sa.n > 0 &&
+		in->peer.ns.n + in->peer.sa.n + 2 < sizeof(account)) {
+		int n = snprintf(account, sizeof(account), "%.*s/%.*s", STR_ARG(in->peer.ns),
+			STR_ARG(in->peer.sa));
 		service_account = str_make(account, (size_t)n);
 	}
-	if (!match_identity(&src->principals, &src->not_principals, principal_of(&in->peer), action))
+	if (!match_identity(&src->principals, &src->not_principals, principal_of(&in->peer),
+		    action))
 		return false;
 	if (!match_identity(&src->namespaces, &src->not_namespaces, in->peer.ns, action))
 		return false;
-	if (!match_identity(&src->service_accounts, &src->not_service_accounts, service_account, action))
+	if (!match_identity(&src->service_accounts, &src->not_service_accounts, service_account,
+		    action))
 		return false;
 	if (src->ip_blocks.n > 0 && !cidrs_contain(&src->ip_blocks, &in->source))
 		return false;
@@ -113,7 +121,8 @@ static bool match_operation(const struct authz_operation *op, const struct authz
 	return op->not_ports.n == 0 || !ports_contain(&op->not_ports, in->port);
 }
 
-static bool match_rule(const struct authz_rule *rule, const struct authz_in *in, enum authz_action action, bool foreign)
+static bool match_rule(const struct authz_rule *rule, const struct authz_in *in,
+	enum authz_action action, bool foreign)
 {
 	bool from = rule->n_from == 0 && !(foreign && action == AUTHZ_ALLOW), to = rule->n_to == 0;
 	for (size_t i = 0; i < rule->n_from && !from; i++)
@@ -124,7 +133,8 @@ static bool match_rule(const struct authz_rule *rule, const struct authz_in *in,
 }
 
 /* Index of the first rule of the policy that matches, or -1. */
-static int policy_match(const struct snapshot *s, const struct authz_policy *p, const struct authz_in *in)
+static int policy_match(const struct snapshot *s, const struct authz_policy *p,
+	const struct authz_in *in)
 {
 	bool foreign = in->peer.id.n > 0 && !str_eq(in->peer.trust_domain, s->trust_domain);
 	for (size_t i = 0; i < p->n_rules; i++)
@@ -133,9 +143,10 @@ static int policy_match(const struct snapshot *s, const struct authz_policy *p, 
 	return -1;
 }
 
-static void decide(struct authz_out *out, bool allowed, const struct authz_policy *p, int rule, const char *why)
+static void decide(struct authz_out *out, bool allowed, const struct authz_policy *p, int rule,
+	const char *why)
 {
-	*out = (struct authz_out){ .allowed = allowed, .rule = rule, .why = why };
+	*out = (struct authz_out){.allowed = allowed, .rule = rule, .why = why};
 	if (p != NULL) {
 		out->ns = p->ns;
 		out->policy = p->name;
@@ -148,7 +159,8 @@ static bool check_deny(const struct snapshot *s, const struct authz_in *in, stru
 	for (size_t i = 0; i < s->n_policies; i++) {
 		const struct authz_policy *p = &s->policies[i];
 		if (p->broken.n > 0) {
-			decide(out, false, p, -1, "the policy could not be compiled and fails closed");
+			decide(out, false, p, -1,
+				"the policy could not be compiled and fails closed");
 			return true;
 		}
 		if (p->action != AUTHZ_DENY)
@@ -163,14 +175,16 @@ static bool check_deny(const struct snapshot *s, const struct authz_in *in, stru
 }
 
 /* No ALLOW policy selects this workload: any identity of our own trust domain. */
-static void check_default(const struct snapshot *s, const struct authz_in *in, struct authz_out *out)
+static void check_default(const struct snapshot *s, const struct authz_in *in,
+	struct authz_out *out)
 {
 	if (in->peer.id.n == 0)
 		decide(out, true, NULL, -1, "no policy; plaintext where the mTLS mode admits it");
 	else if (str_eq(in->peer.trust_domain, s->trust_domain))
 		decide(out, true, NULL, -1, "no policy; own trust domain");
 	else
-		decide(out, false, NULL, -1, "an identity of a foreign trust domain is allowed only by a rule that names it");
+		decide(out, false, NULL, -1,
+			"an identity of a foreign trust domain is allowed only by a rule that names it");
 }
 
 void authz_check(const struct snapshot *s, const struct authz_in *in, struct authz_out *out)
@@ -202,6 +216,7 @@ const char *authz_rule_text(const struct authz_out *out, char *dst, size_t size)
 	else if (out->rule < 0)
 		snprintf(dst, size, "%.*s/%.*s", STR_ARG(out->ns), STR_ARG(out->policy));
 	else
-		snprintf(dst, size, "%.*s/%.*s rule %d", STR_ARG(out->ns), STR_ARG(out->policy), out->rule);
+		snprintf(dst, size, "%.*s/%.*s rule %d", STR_ARG(out->ns), STR_ARG(out->policy),
+			out->rule);
 	return dst;
 }

@@ -1,6 +1,8 @@
 /*
- * Authorisation, pure: facts in, verdict and rule name out. DENY before ALLOW; a workload with an ALLOW policy denies the rest; without any policy
- * every identity of our own trust domain may call. Plaintext matches no principal, namespace or service account, nor a negated form of them in ALLOW.
+ * Authorisation, pure: facts in, verdict and rule name out. DENY before ALLOW; a workload with an
+ * ALLOW policy denies the rest; without any policy every identity of our own trust domain may call.
+ * Plaintext matches no principal, namespace or service account, nor a negated form of them in
+ * ALLOW.
  */
 #ifndef WEFT_SIDECAR_POLICY_AUTHZ_H
 #define WEFT_SIDECAR_POLICY_AUTHZ_H
@@ -18,8 +20,9 @@ struct authz_in {
 struct authz_out {
 	bool allowed;
 	struct str ns, policy; /* of the deciding policy */
-	int rule;	       /* index of the deciding rule; -1: none (default) */
-	const char *why;       /* short text: "denied by rule", "no ALLOW rule matches", "foreign trust domain", ... */
+	int rule;              /* index of the deciding rule; -1: none (default) */
+	const char *why; /* short text: "denied by rule", "no ALLOW rule matches", "foreign trust
+			    domain", ... */
 };
 
 void authz_check(const struct snapshot *s, const struct authz_in *in, struct authz_out *out);

@@ -1,6 +1,7 @@
 /*
- * Builds a snapshot from a State message: validates every resource, then joins them (own pod, identity, indexes). Refuses the whole where one
- * thing does not hold; the caller keeps what it had.
+ * Builds a snapshot from a State message: validates every resource, then joins them (own pod,
+ * identity, indexes). Refuses the whole where one thing does not hold; the caller keeps what it
+ * had.
  */
 #include "sidecar/snapshot/build.h"
 
@@ -10,7 +11,9 @@
 #include "lib/base/err.h"
 #include "sidecar/snapshot/build_internal.h"
 
-/* -- values --------------------------------------------------------------------------------------------------- */
+/* -- values
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 int build_fail(struct build *b, const char *field, const char *text)
 {
@@ -23,7 +26,8 @@ struct str build_str(struct build *b, const char *z)
 	return arena_str(&b->s->arena, str_from(z));
 }
 
-int build_addr(struct build *b, const char *field, const ProtobufCBinaryData *bytes, struct addr *out)
+int build_addr(struct build *b, const char *field, const ProtobufCBinaryData *bytes,
+	struct addr *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (bytes->len != 4 && bytes->len != 16)
@@ -33,7 +37,8 @@ int build_addr(struct build *b, const char *field, const ProtobufCBinaryData *by
 	return 0;
 }
 
-int build_cidrs(struct build *b, const char *field, size_t n, Weft__Mesh__V1__IpBlock *const *in, struct cidrs *out)
+int build_cidrs(struct build *b, const char *field, size_t n, Weft__Mesh__V1__IpBlock *const *in,
+	struct cidrs *out)
 {
 	out->n = n;
 	out->v = arena_zalloc(&b->s->arena, n * sizeof(*out->v));
@@ -50,26 +55,26 @@ int build_cidrs(struct build *b, const char *field, size_t n, Weft__Mesh__V1__Ip
 
 int build_protocol(struct build *b, Weft__Mesh__V1__Protocol in, enum mesh_protocol *out)
 {
-	static const enum mesh_protocol table[] = {
-		MESH_PROTO_SNIFF, MESH_PROTO_HTTP, MESH_PROTO_HTTP2, MESH_PROTO_TCP, MESH_PROTO_TLS
-	};
+	static const enum mesh_protocol table[] = {MESH_PROTO_SNIFF, MESH_PROTO_HTTP,
+		MESH_PROTO_HTTP2, MESH_PROTO_TCP, MESH_PROTO_TLS};
 	if ((unsigned)in >= sizeof(table) / sizeof(table[0]))
 		return build_fail(b, "protocol", "unknown value");
 	*out = table[in];
 	return 0;
 }
 
-int build_mtls(struct build *b, Weft__Mesh__V1__MtlsMode in, enum mesh_mtls fallback, enum mesh_mtls *out)
+int build_mtls(struct build *b, Weft__Mesh__V1__MtlsMode in, enum mesh_mtls fallback,
+	enum mesh_mtls *out)
 {
-	const enum mesh_mtls table[] = { fallback, MTLS_STRICT, MTLS_PERMISSIVE, MTLS_DISABLE };
+	const enum mesh_mtls table[] = {fallback, MTLS_STRICT, MTLS_PERMISSIVE, MTLS_DISABLE};
 	if ((unsigned)in >= sizeof(table) / sizeof(table[0]))
 		return build_fail(b, "mtls_mode", "unknown value");
 	*out = table[in];
 	return 0;
 }
 
-int build_ports(struct build *b, size_t n, Weft__Mesh__V1__WorkloadPort *const *in, enum mesh_mtls mode, bool zero_ok,
-	struct mesh_port **out)
+int build_ports(struct build *b, size_t n, Weft__Mesh__V1__WorkloadPort *const *in,
+	enum mesh_mtls mode, bool zero_ok, struct mesh_port **out)
 {
 	int e = 0;
 	*out = arena_zalloc(&b->s->arena, n * sizeof(**out));
@@ -85,23 +90,26 @@ int build_ports(struct build *b, size_t n, Weft__Mesh__V1__WorkloadPort *const *
 	return e;
 }
 
-/* -- resources ------------------------------------------------------------------------------------------------ */
+/* -- resources
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int build_mesh(struct build *b, const Weft__Mesh__V1__Mesh *in)
 {
 	if (!str_eq(str_from(in->trust_domain), b->s->trust_domain))
 		return build_fail(b, "trust_domain", "differs from the state's");
 	b->s->outbound = in->outbound_traffic_policy ==
-				 WEFT__MESH__V1__OUTBOUND_TRAFFIC_POLICY__OUTBOUND_TRAFFIC_POLICY_ALLOW_ANY ?
-		OUTBOUND_ALLOW_ANY :
-		OUTBOUND_REGISTRY_ONLY;
-	return build_cidrs(b, "mesh_ranges", in->n_mesh_ranges, in->mesh_ranges, &b->s->mesh_ranges);
+			WEFT__MESH__V1__OUTBOUND_TRAFFIC_POLICY__OUTBOUND_TRAFFIC_POLICY_ALLOW_ANY
+		? OUTBOUND_ALLOW_ANY
+		: OUTBOUND_REGISTRY_ONLY;
+	return build_cidrs(b, "mesh_ranges", in->n_mesh_ranges, in->mesh_ranges,
+		&b->s->mesh_ranges);
 }
 
 static int build_bundle(struct build *b, const Weft__Mesh__V1__TrustBundle *in)
 {
-	int e = cert_bundle_add(
-		b->s->bundle, str_from(in->trust_domain), str_make(in->roots.data, in->roots.len));
+	int e = cert_bundle_add(b->s->bundle, str_from(in->trust_domain),
+		str_make(in->roots.data, in->roots.len));
 	return e == 0 ? 0 : build_fail(b, "roots", err_text(e));
 }
 
@@ -156,7 +164,8 @@ static int make_room(struct build *b, const Weft__Mesh__V1__State *st)
 	size_t pods = count_kind(st, WEFT__MESH__V1__RESOURCE__KIND_POD);
 	size_t policies = count_kind(st, WEFT__MESH__V1__RESOURCE__KIND_AUTHORIZATION_POLICY);
 	b->resource = "(all)";
-	if (services > SNAPSHOT_MAX_SERVICES || pods > SNAPSHOT_MAX_PODS || policies > SNAPSHOT_MAX_POLICIES) {
+	if (services > SNAPSHOT_MAX_SERVICES || pods > SNAPSHOT_MAX_PODS ||
+		policies > SNAPSHOT_MAX_POLICIES) {
 		(void)build_fail(b, "resources", "more than this version takes");
 		return ERR_LIMIT;
 	}
@@ -168,7 +177,7 @@ static int make_room(struct build *b, const Weft__Mesh__V1__State *st)
 
 static int build_all(struct build *b, const Weft__Mesh__V1__State *st)
 {
-	struct seen seen = { 0 };
+	struct seen seen = {0};
 	int e = make_room(b, st);
 	for (size_t i = 0; i < st->n_required && e == 0; i++)
 		e = build_one(b, st->required[i], &seen);
@@ -182,11 +191,14 @@ static int build_all(struct build *b, const Weft__Mesh__V1__State *st)
 	if (seen.mesh == 0)
 		return build_fail(b, "mesh", "the mesh configuration is missing");
 	if (seen.bundle == 0 || !cert_bundle_has(b->s->bundle, b->s->trust_domain))
-		return build_fail(b, "trust_bundle", "the bundle of the own trust domain is missing");
+		return build_fail(b, "trust_bundle",
+			"the bundle of the own trust domain is missing");
 	return 0;
 }
 
-/* -- joins ---------------------------------------------------------------------------------------------------- */
+/* -- joins
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* Identity: the leaf must be that of the workload's own record, and ours to use. */
 static int join_identity(struct build *b, const Weft__Mesh__V1__State *st)
@@ -207,7 +219,8 @@ static void mark_self(struct snapshot *s, struct mesh_endpoint *ep)
 	ep->self = ep->uid.n > 0 && str_eq(ep->uid, s->self.uid);
 }
 
-static int index_add(struct build *b, struct map *map, const struct addr *a, void *value, const char *name)
+static int index_add(struct build *b, struct map *map, const struct addr *a, void *value,
+	const char *name)
 {
 	if (a->family == ADDR_NONE)
 		return 0;
@@ -245,18 +258,20 @@ static int join_indexes(struct build *b, const Weft__Mesh__V1__State *st, uint64
 	return e;
 }
 
-int snapshot_build(
-	const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out, char *err, size_t size)
+int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
+	char *err, size_t size)
 {
 	struct snapshot *s = MEM_NEW(struct snapshot);
-	struct build b = { .s = s, .resource = "(state)", .err = err, .size = size };
+	struct build b = {.s = s, .resource = "(state)", .err = err, .size = size};
 	s->refs = 1;
 	arena_init(&s->arena, NULL);
 	s->trust_domain = build_str(&b, state->trust_domain);
 	s->position = build_str(&b, state->position);
 	s->written_at = state->written_at;
 	s->bundle = cert_bundle_new();
-	int e = spiffe_td_valid(s->trust_domain) ? 0 : build_fail(&b, "trust_domain", "not a trust domain");
+	int e = spiffe_td_valid(s->trust_domain)
+		? 0
+		: build_fail(&b, "trust_domain", "not a trust domain");
 	if (e == 0)
 		e = build_all(&b, state);
 	if (e == 0)

@@ -1,5 +1,6 @@
 /*
- * From protobuf resources to a snapshot, with all validation. Pure but for allocation; used by state.c.
+ * From protobuf resources to a snapshot, with all validation. Pure but for allocation; used by
+ * state.c.
  */
 #ifndef WEFT_SIDECAR_SNAPSHOT_BUILD_H
 #define WEFT_SIDECAR_SNAPSHOT_BUILD_H
@@ -12,8 +13,9 @@
 #define SNAPSHOT_MAX_PODS 100000
 #define SNAPSHOT_MAX_POLICIES 10000
 
-/* 0 with one reference, or ERR_INVAL / ERR_LIMIT / ERR_VERIFY with resource, field and reason in err. */
-int snapshot_build(
-	const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out, char *err, size_t size);
+/* 0 with one reference, or ERR_INVAL / ERR_LIMIT / ERR_VERIFY with resource, field and reason in
+ * err. */
+int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
+	char *err, size_t size);
 
 #endif

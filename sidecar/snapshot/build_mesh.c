@@ -1,22 +1,26 @@
 /*
- * Workload, services, endpoints and pods from protobuf to plain data. Addresses that may be no endpoint (loopback, link-local, multicast) are
- * refused here, whoever sent them.
+ * Workload, services, endpoints and pods from protobuf to plain data. Addresses that may be no
+ * endpoint (loopback, link-local, multicast) are refused here, whoever sent them.
  */
 #include <string.h>
 
 #include "lib/base/err.h"
 #include "sidecar/snapshot/build_internal.h"
 
-/* One address of each family at most; further ones of a family are ignored, as dual-stack pods have one each. */
-static int build_endpoint_addrs(struct build *b, const Weft__Mesh__V1__Endpoint *in, struct mesh_endpoint *out)
+/* One address of each family at most; further ones of a family are ignored, as dual-stack pods have
+ * one each. */
+static int build_endpoint_addrs(struct build *b, const Weft__Mesh__V1__Endpoint *in,
+	struct mesh_endpoint *out)
 {
 	for (size_t i = 0; i < in->n_addresses; i++) {
 		struct addr a;
 		int e = build_addr(b, "addresses", &in->addresses[i], &a);
 		if (e != 0)
 			return e;
-		if (addr_is_loopback(&a) || addr_is_link_local(&a) || addr_is_multicast(&a) || addr_is_any(&a))
-			return build_fail(b, "addresses", "loopback, link-local, multicast and any are no endpoints");
+		if (addr_is_loopback(&a) || addr_is_link_local(&a) || addr_is_multicast(&a) ||
+			addr_is_any(&a))
+			return build_fail(b, "addresses",
+				"loopback, link-local, multicast and any are no endpoints");
 		struct addr *slot = a.family == ADDR_V4 ? &out->v4 : &out->v6;
 		if (slot->family == ADDR_NONE)
 			*slot = a;
@@ -26,7 +30,8 @@ static int build_endpoint_addrs(struct build *b, const Weft__Mesh__V1__Endpoint 
 	return 0;
 }
 
-static int build_endpoint(struct build *b, const Weft__Mesh__V1__Endpoint *in, struct mesh_endpoint *out)
+static int build_endpoint(struct build *b, const Weft__Mesh__V1__Endpoint *in,
+	struct mesh_endpoint *out)
 {
 	const char *why;
 	struct spiffe_id id;
@@ -49,7 +54,8 @@ static int build_endpoint(struct build *b, const Weft__Mesh__V1__Endpoint *in, s
 	return build_ports(b, in->n_ports, in->ports, out->mtls, true, &out->ports);
 }
 
-static int build_service_ports(struct build *b, const Weft__Mesh__V1__Service *in, struct mesh_service *out)
+static int build_service_ports(struct build *b, const Weft__Mesh__V1__Service *in,
+	struct mesh_service *out)
 {
 	out->n_ports = in->n_ports;
 	out->ports = arena_zalloc(&b->s->arena, in->n_ports * sizeof(*out->ports));
@@ -83,7 +89,8 @@ int build_service(struct build *b, const Weft__Mesh__V1__Service *in, struct mes
 		e = build_endpoint(b, in->endpoints[i], &out->endpoints[i]);
 		out->endpoints[i].index = (uint32_t)i;
 		if (e == 0 && out->endpoints[i].n_ports != out->n_ports)
-			e = build_fail(b, "endpoints.ports", "must have one entry per port of the service");
+			e = build_fail(b, "endpoints.ports",
+				"must have one entry per port of the service");
 	}
 	return e;
 }
@@ -110,7 +117,8 @@ int build_workload(struct build *b, const Weft__Mesh__V1__Workload *in)
 	if (w->name.n == 0 || w->uid.n == 0)
 		return build_fail(b, "name", "the pod's name and uid are required");
 	if (spiffe_format(id, sizeof(id), b->s->trust_domain, w->ns, w->service_account) != 0)
-		return build_fail(b, "service_account", "namespace and service account must be DNS labels");
+		return build_fail(b, "service_account",
+			"namespace and service account must be DNS labels");
 	w->spiffe_id = arena_str(&b->s->arena, str_from(id));
 	w->n_addrs = in->n_addresses;
 	w->addrs = arena_zalloc(&b->s->arena, in->n_addresses * sizeof(*w->addrs));

@@ -1,12 +1,12 @@
 /*
- * Authorization policies from protobuf to the plain form that policy/authz.c reads. Refuses what it does not know: an unknown kind of match must never
- * widen a rule.
+ * Authorization policies from protobuf to the plain form that policy/authz.c reads. Refuses what it
+ * does not know: an unknown kind of match must never widen a rule.
  */
 #include "lib/base/err.h"
 #include "sidecar/snapshot/build_internal.h"
 
-static int build_matches(struct build *b, const char *field, size_t n, Weft__Mesh__V1__StringMatch *const *in,
-	struct string_matches *out)
+static int build_matches(struct build *b, const char *field, size_t n,
+	Weft__Mesh__V1__StringMatch *const *in, struct string_matches *out)
 {
 	out->n = n;
 	out->v = arena_zalloc(&b->s->arena, n * sizeof(*out->v));
@@ -35,7 +35,8 @@ static int build_matches(struct build *b, const char *field, size_t n, Weft__Mes
 	return 0;
 }
 
-static int build_port_list(struct build *b, const char *field, size_t n, const uint32_t *in, struct port_list *out)
+static int build_port_list(struct build *b, const char *field, size_t n, const uint32_t *in,
+	struct port_list *out)
 {
 	out->n = n;
 	out->v = arena_zalloc(&b->s->arena, n * sizeof(*out->v));
@@ -47,29 +48,37 @@ static int build_port_list(struct build *b, const char *field, size_t n, const u
 	return 0;
 }
 
-static int build_source(struct build *b, const Weft__Mesh__V1__AuthorizationPolicy__Source *in, struct authz_source *out)
+static int build_source(struct build *b, const Weft__Mesh__V1__AuthorizationPolicy__Source *in,
+	struct authz_source *out)
 {
-	int e = build_matches(b, "from.principals", in->n_principals, in->principals, &out->principals);
+	int e = build_matches(b, "from.principals", in->n_principals, in->principals,
+		&out->principals);
 	if (e == 0)
-		e = build_matches(b, "from.notPrincipals", in->n_not_principals, in->not_principals, &out->not_principals);
+		e = build_matches(b, "from.notPrincipals", in->n_not_principals, in->not_principals,
+			&out->not_principals);
 	if (e == 0)
-		e = build_matches(b, "from.namespaces", in->n_namespaces, in->namespaces, &out->namespaces);
+		e = build_matches(b, "from.namespaces", in->n_namespaces, in->namespaces,
+			&out->namespaces);
 	if (e == 0)
-		e = build_matches(b, "from.notNamespaces", in->n_not_namespaces, in->not_namespaces, &out->not_namespaces);
+		e = build_matches(b, "from.notNamespaces", in->n_not_namespaces, in->not_namespaces,
+			&out->not_namespaces);
 	if (e == 0)
-		e = build_matches(
-			b, "from.serviceAccounts", in->n_service_accounts, in->service_accounts, &out->service_accounts);
+		e = build_matches(b, "from.serviceAccounts", in->n_service_accounts,
+			in->service_accounts, &out->service_accounts);
 	if (e == 0)
-		e = build_matches(b, "from.notServiceAccounts", in->n_not_service_accounts, in->not_service_accounts,
-			&out->not_service_accounts);
+		e = build_matches(b, "from.notServiceAccounts", in->n_not_service_accounts,
+			in->not_service_accounts, &out->not_service_accounts);
 	if (e == 0)
-		e = build_cidrs(b, "from.ipBlocks", in->n_ip_blocks, in->ip_blocks, &out->ip_blocks);
+		e = build_cidrs(b, "from.ipBlocks", in->n_ip_blocks, in->ip_blocks,
+			&out->ip_blocks);
 	if (e == 0)
-		e = build_cidrs(b, "from.notIpBlocks", in->n_not_ip_blocks, in->not_ip_blocks, &out->not_ip_blocks);
+		e = build_cidrs(b, "from.notIpBlocks", in->n_not_ip_blocks, in->not_ip_blocks,
+			&out->not_ip_blocks);
 	return e;
 }
 
-static int build_rule(struct build *b, const Weft__Mesh__V1__AuthorizationPolicy__Rule *in, struct authz_rule *out)
+static int build_rule(struct build *b, const Weft__Mesh__V1__AuthorizationPolicy__Rule *in,
+	struct authz_rule *out)
 {
 	int e = 0;
 	out->n_from = in->n_from;
@@ -79,15 +88,17 @@ static int build_rule(struct build *b, const Weft__Mesh__V1__AuthorizationPolicy
 	out->n_to = in->n_to;
 	out->to = arena_zalloc(&b->s->arena, in->n_to * sizeof(*out->to));
 	for (size_t i = 0; i < in->n_to && e == 0; i++) {
-		e = build_port_list(b, "to.ports", in->to[i]->n_ports, in->to[i]->ports, &out->to[i].ports);
+		e = build_port_list(b, "to.ports", in->to[i]->n_ports, in->to[i]->ports,
+			&out->to[i].ports);
 		if (e == 0)
-			e = build_port_list(
-				b, "to.notPorts", in->to[i]->n_not_ports, in->to[i]->not_ports, &out->to[i].not_ports);
+			e = build_port_list(b, "to.notPorts", in->to[i]->n_not_ports,
+				in->to[i]->not_ports, &out->to[i].not_ports);
 	}
 	return e;
 }
 
-int build_policy(struct build *b, const Weft__Mesh__V1__AuthorizationPolicy *in, struct authz_policy *out)
+int build_policy(struct build *b, const Weft__Mesh__V1__AuthorizationPolicy *in,
+	struct authz_policy *out)
 {
 	int e = 0;
 	out->ns = build_str(b, in->namespace_);

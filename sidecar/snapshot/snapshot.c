@@ -1,6 +1,6 @@
 /*
- * Lifetime and look-ups of the snapshot. Owns nothing beyond the snapshot's own arena, maps and identity objects; called by all
- * stages, changes nothing.
+ * Lifetime and look-ups of the snapshot. Owns nothing beyond the snapshot's own arena, maps and
+ * identity objects; called by all stages, changes nothing.
  */
 #include "sidecar/snapshot/snapshot.h"
 
@@ -69,5 +69,5 @@ struct mesh_port snapshot_own_port(const struct snapshot *s, uint16_t port)
 	for (size_t i = 0; i < s->self.n_ports; i++)
 		if (s->self.ports[i].port == port)
 			return s->self.ports[i];
-	return (struct mesh_port){ .port = port, .protocol = MESH_PROTO_SNIFF, .mtls = s->self.mtls };
+	return (struct mesh_port){.port = port, .protocol = MESH_PROTO_SNIFF, .mtls = s->self.mtls};
 }

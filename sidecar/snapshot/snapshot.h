@@ -1,6 +1,7 @@
 /*
- * The configuration that the data path reads: immutable, typed, refcounted resources in an index. Plain data for all stages; built and
- * validated from protobuf by snapshot/build.c, replaced as a whole by a pointer swap; each connection and request holds a reference.
+ * The configuration that the data path reads: immutable, typed, refcounted resources in an index.
+ * Plain data for all stages; built and validated from protobuf by snapshot/build.c, replaced as a
+ * whole by a pointer swap; each connection and request holds a reference.
  */
 #ifndef WEFT_SIDECAR_SNAPSHOT_H
 #define WEFT_SIDECAR_SNAPSHOT_H
@@ -12,8 +13,15 @@
 #include "lib/base/arena.h"
 #include "lib/base/map.h"
 #include "lib/net/addr.h"
+#include "sidecar/snapshot/policy.h"
 
-enum mesh_protocol { MESH_PROTO_SNIFF, MESH_PROTO_HTTP, MESH_PROTO_HTTP2, MESH_PROTO_TCP, MESH_PROTO_TLS };
+enum mesh_protocol {
+	MESH_PROTO_SNIFF,
+	MESH_PROTO_HTTP,
+	MESH_PROTO_HTTP2,
+	MESH_PROTO_TCP,
+	MESH_PROTO_TLS
+};
 enum mesh_mtls { MTLS_STRICT, MTLS_PERMISSIVE, MTLS_DISABLE };
 enum mesh_balancer { BALANCER_P2C, BALANCER_ROUND_ROBIN };
 enum mesh_outbound { OUTBOUND_ALLOW_ANY, OUTBOUND_REGISTRY_ONLY };
@@ -32,7 +40,8 @@ struct mesh_endpoint {
 	bool meshed, ready;
 	bool self; /* this pod */
 	enum mesh_mtls mtls;
-	struct mesh_port *ports; /* in the order of the service's ports; of a pod: its declared ports */
+	struct mesh_port
+		*ports; /* in the order of the service's ports; of a pod: its declared ports */
 	size_t n_ports;
 	uint32_t index; /* in its service */
 };
@@ -57,46 +66,6 @@ struct mesh_service {
 struct mesh_pod {
 	struct mesh_endpoint endpoint;
 	struct str service;
-};
-
-enum match_kind { MATCH_EXACT, MATCH_PREFIX, MATCH_SUFFIX, MATCH_PRESENT };
-struct string_match {
-	enum match_kind kind;
-	struct str value;
-};
-struct string_matches {
-	struct string_match *v;
-	size_t n;
-};
-struct cidrs {
-	struct cidr *v;
-	size_t n;
-};
-struct port_list {
-	uint16_t *v;
-	size_t n;
-};
-
-struct authz_source {
-	struct string_matches principals, not_principals, namespaces, not_namespaces, service_accounts, not_service_accounts;
-	struct cidrs ip_blocks, not_ip_blocks;
-};
-struct authz_operation {
-	struct port_list ports, not_ports;
-};
-struct authz_rule {
-	struct authz_source *from;
-	size_t n_from;
-	struct authz_operation *to;
-	size_t n_to;
-};
-enum authz_action { AUTHZ_ALLOW, AUTHZ_DENY };
-struct authz_policy {
-	struct str ns, name;
-	enum authz_action action;
-	struct authz_rule *rules;
-	size_t n_rules;
-	struct str broken; /* not empty: denies everything, with this reason */
 };
 
 /* This pod. */
@@ -124,8 +93,8 @@ struct snapshot {
 	size_t n_services;
 	struct mesh_pod *pods;
 	size_t n_pods;
-	struct map *by_vip; /* addr with port 0 -> struct mesh_service */
-	struct map *by_pod; /* addr with port 0 -> struct mesh_pod */
+	struct map *by_vip;  /* addr with port 0 -> struct mesh_service */
+	struct map *by_pod;  /* addr with port 0 -> struct mesh_pod */
 	struct map *revoked; /* serial in lower-case hex -> itself */
 	struct cert_chain *chain;
 	struct cert_key *key;

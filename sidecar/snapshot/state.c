@@ -1,6 +1,7 @@
 /*
- * The last-good file: framing, checksum, atomic replacement, and what must hold before it is believed. Owns nothing between calls; used at start,
- * on every change of the file, and by `weft compile`.
+ * The last-good file: framing, checksum, atomic replacement, and what must hold before it is
+ * believed. Owns nothing between calls; used at start, on every change of the file, and by `weft
+ * compile`.
  */
 #include "sidecar/snapshot/state.h"
 
@@ -17,7 +18,9 @@
 
 #define MAGIC "weft-state\n"
 #define MAGIC_SIZE (sizeof(MAGIC) - 1)
-#define HEAD_SIZE (MAGIC_SIZE + 8 + SHA256_SIZE) /* magic, payload length (big endian), SHA-256 of the payload */
+#define HEAD_SIZE         \
+	(MAGIC_SIZE + 8 + \
+		SHA256_SIZE) /* magic, payload length (big endian), SHA-256 of the payload */
 
 void *state_encode(const Weft__Mesh__V1__State *state, size_t *n)
 {
@@ -32,21 +35,25 @@ void *state_encode(const Weft__Mesh__V1__State *state, size_t *n)
 	return p;
 }
 
-/* -- reading ----------------------------------------------------------------------------------------------------- */
+/* -- reading
+ * -----------------------------------------------------------------------------------------------------
+ */
 
-static int check_frame(const char *name, struct str bytes, struct str *payload, char *err, size_t size)
+static int check_frame(const char *name, struct str bytes, struct str *payload, char *err,
+	size_t size)
 {
 	uint8_t sum[SHA256_SIZE];
 	uint64_t n = 0;
 	if (bytes.n < HEAD_SIZE || memcmp(bytes.p, MAGIC, MAGIC_SIZE) != 0) {
-		snprintf(err, size, "%s: not a Weft state file; write one with `weft compile`", name);
+		snprintf(err, size, "%s: not a Weft state file; write one with `weft compile`",
+			name);
 		return ERR_VERIFY;
 	}
 	for (size_t i = 0; i < 8; i++)
 		n = n << 8 | (uint8_t)bytes.p[MAGIC_SIZE + i];
 	if (n != bytes.n - HEAD_SIZE) {
-		snprintf(err, size, "%s: torn: %zu bytes of payload where the head promises %llu", name, bytes.n - HEAD_SIZE,
-			(unsigned long long)n);
+		snprintf(err, size, "%s: torn: %zu bytes of payload where the head promises %llu",
+			name, bytes.n - HEAD_SIZE, (unsigned long long)n);
 		return ERR_VERIFY;
 	}
 	*payload = str_sub(bytes, HEAD_SIZE, (size_t)n);
@@ -59,20 +66,22 @@ static int check_frame(const char *name, struct str bytes, struct str *payload, 
 }
 
 /* Foreign, too old, or of another format. */
-static int check_origin(
-	const char *name, const Weft__Mesh__V1__State *st, const struct state_expect *x, char *err, size_t size)
+static int check_origin(const char *name, const Weft__Mesh__V1__State *st,
+	const struct state_expect *x, char *err, size_t size)
 {
 	if (st->format != STATE_FORMAT) {
-		snprintf(err, size, "%s: format %u, this version reads format %d", name, st->format, STATE_FORMAT);
+		snprintf(err, size, "%s: format %u, this version reads format %d", name, st->format,
+			STATE_FORMAT);
 		return ERR_VERIFY;
 	}
 	if (x->trust_domain.n > 0 && !str_eq(x->trust_domain, str_from(st->trust_domain))) {
-		snprintf(err, size, "%s: foreign: trust domain %s, expected %.*s", name, st->trust_domain,
-			STR_ARG(x->trust_domain));
+		snprintf(err, size, "%s: foreign: trust domain %s, expected %.*s", name,
+			st->trust_domain, STR_ARG(x->trust_domain));
 		return ERR_VERIFY;
 	}
 	if (x->pod_uid.n > 0 && !str_eq(x->pod_uid, str_from(st->pod_uid))) {
-		snprintf(err, size, "%s: foreign: pod UID %s, expected %.*s", name, st->pod_uid, STR_ARG(x->pod_uid));
+		snprintf(err, size, "%s: foreign: pod UID %s, expected %.*s", name, st->pod_uid,
+			STR_ARG(x->pod_uid));
 		return ERR_VERIFY;
 	}
 	if (x->max_stale > 0 && x->now - st->written_at > x->max_stale) {
@@ -83,23 +92,25 @@ static int check_origin(
 	return 0;
 }
 
-static int check_snapshot(
-	const char *name, const Weft__Mesh__V1__State *st, const struct state_expect *x, const struct snapshot *s, char *err, size_t size)
+static int check_snapshot(const char *name, const Weft__Mesh__V1__State *st,
+	const struct state_expect *x, const struct snapshot *s, char *err, size_t size)
 {
 	const struct cert_leaf *leaf = cert_chain_leaf(s->chain);
 	if (!str_eq(s->self.uid, str_from(st->pod_uid))) {
-		snprintf(err, size, "%s: the workload's record is of another pod than the file", name);
+		snprintf(err, size, "%s: the workload's record is of another pod than the file",
+			name);
 		return ERR_VERIFY;
 	}
 	if (x->now > 0 && leaf->not_after < x->now) {
-		snprintf(err, size, "%s: the leaf expired %lld s ago", name, (long long)(x->now - leaf->not_after));
+		snprintf(err, size, "%s: the leaf expired %lld s ago", name,
+			(long long)(x->now - leaf->not_after));
 		return ERR_EXPIRED;
 	}
 	return 0;
 }
 
-int state_parse(const char *name, struct str bytes, const struct state_expect *expect, uint64_t seed,
-	struct snapshot **out, char *err, size_t size)
+int state_parse(const char *name, struct str bytes, const struct state_expect *expect,
+	uint64_t seed, struct snapshot **out, char *err, size_t size)
 {
 	struct str payload;
 	char why[512];
@@ -107,7 +118,8 @@ int state_parse(const char *name, struct str bytes, const struct state_expect *e
 	int e = check_frame(name, bytes, &payload, err, size);
 	if (e != 0)
 		return e;
-	Weft__Mesh__V1__State *st = weft__mesh__v1__state__unpack(NULL, payload.n, (const uint8_t *)payload.p);
+	Weft__Mesh__V1__State *st =
+		weft__mesh__v1__state__unpack(NULL, payload.n, (const uint8_t *)payload.p);
 	if (st == NULL) {
 		snprintf(err, size, "%s: the payload is no State message", name);
 		return ERR_VERIFY;
@@ -142,7 +154,8 @@ static int read_all(int fd, uint8_t *p, size_t n)
 	return 0;
 }
 
-int state_load(const char *path, const struct state_expect *expect, uint64_t seed, struct snapshot **out, char *err, size_t size)
+int state_load(const char *path, const struct state_expect *expect, uint64_t seed,
+	struct snapshot **out, char *err, size_t size)
 {
 	struct stat st;
 	*out = NULL;
@@ -153,9 +166,11 @@ int state_load(const char *path, const struct state_expect *expect, uint64_t see
 			close(fd);
 		return fd < 0 && errno == ENOENT ? ERR_NOTFOUND : ERR_IO;
 	}
-	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > STATE_MAX_BYTES || (st.st_mode & 077) != 0) {
-		snprintf(err, size, "%s: must be a regular file of mode 0600 and at most %u MiB: it holds a private key", path,
-			STATE_MAX_BYTES >> 20);
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > STATE_MAX_BYTES ||
+		(st.st_mode & 077) != 0) {
+		snprintf(err, size,
+			"%s: must be a regular file of mode 0600 and at most %u MiB: it holds a private key",
+			path, STATE_MAX_BYTES >> 20);
 		close(fd);
 		return ERR_VERIFY;
 	}
@@ -171,7 +186,9 @@ int state_load(const char *path, const struct state_expect *expect, uint64_t see
 	return e;
 }
 
-/* -- writing ----------------------------------------------------------------------------------------------------- */
+/* -- writing
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static int write_all(int fd, const uint8_t *p, size_t n)
 {

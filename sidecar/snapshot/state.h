@@ -1,6 +1,7 @@
 /*
- * The last-good file of a sidecar: magic, length, SHA-256, then a State message. Read whole or refused whole, written by temporary file, fsync and
- * rename with mode 0600. Used by the sidecar and by `weft compile`.
+ * The last-good file of a sidecar: magic, length, SHA-256, then a State message. Read whole or
+ * refused whole, written by temporary file, fsync and rename with mode 0600. Used by the sidecar
+ * and by `weft compile`.
  */
 #ifndef WEFT_SIDECAR_STATE_H
 #define WEFT_SIDECAR_STATE_H
@@ -14,17 +15,19 @@
 /* What the reader demands; empty or zero: not demanded. */
 struct state_expect {
 	struct str trust_domain, pod_uid;
-	int64_t now;		/* seconds since the epoch */
-	int64_t max_stale;	/* seconds; 0: any age */
+	int64_t now;       /* seconds since the epoch */
+	int64_t max_stale; /* seconds; 0: any age */
 };
 
 /*
- * 0 with a snapshot (one reference), or ERR_IO, ERR_VERIFY (torn or foreign), ERR_EXPIRED (too old, leaf expired), ERR_INVAL (does not validate); err then
- * names file, resource, field and remedy.
+ * 0 with a snapshot (one reference), or ERR_IO, ERR_VERIFY (torn or foreign), ERR_EXPIRED (too old,
+ * leaf expired), ERR_INVAL (does not validate); err then names file, resource, field and remedy.
  */
-int state_load(const char *path, const struct state_expect *expect, uint64_t seed, struct snapshot **out, char *err, size_t size);
+int state_load(const char *path, const struct state_expect *expect, uint64_t seed,
+	struct snapshot **out, char *err, size_t size);
 /* From bytes in memory; name stands for the file in errors. */
-int state_parse(const char *name, struct str bytes, const struct state_expect *expect, uint64_t seed, struct snapshot **out, char *err, size_t size);
+int state_parse(const char *name, struct str bytes, const struct state_expect *expect,
+	uint64_t seed, struct snapshot **out, char *err, size_t size);
 /* Writes atomically. 0 or ERR_IO with text. */
 int state_save(const char *path, const Weft__Mesh__V1__State *state, char *err, size_t size);
 /* The bytes that state_save would write: mem_free_secret(p, n). */

@@ -1,5 +1,6 @@
 /*
- * inotify behind a loop watcher, or a timer where the kernel gives no instance. Owns the descriptor and itself; used by proxy.c.
+ * inotify behind a loop watcher, or a timer where the kernel gives no instance. Owns the descriptor
+ * and itself; used by proxy.c.
  */
 #include "sidecar/snapshot/watch.h"
 
@@ -36,7 +37,8 @@ static bool drain_events(struct watch *w)
 			return ours;
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *ev = (const void *)(bytes + at);
-			if ((ev->mask & IN_Q_OVERFLOW) != 0 || (ev->len > 0 && strcmp(ev->name, w->name) == 0))
+			if ((ev->mask & IN_Q_OVERFLOW) != 0 ||
+				(ev->len > 0 && strcmp(ev->name, w->name) == 0))
 				ours = true;
 			at += (ssize_t)(sizeof(*ev) + ev->len);
 		}
@@ -59,7 +61,8 @@ static void on_poll(void *arg)
 	if (stat(w->path, &now) != 0)
 		return;
 	bool changed = now.st_ino != w->last.st_ino || now.st_size != w->last.st_size ||
-		       now.st_mtim.tv_sec != w->last.st_mtim.tv_sec || now.st_mtim.tv_nsec != w->last.st_mtim.tv_nsec;
+		now.st_mtim.tv_sec != w->last.st_mtim.tv_sec ||
+		now.st_mtim.tv_nsec != w->last.st_mtim.tv_nsec;
 	w->last = now;
 	if (changed)
 		w->fn(w->arg);
@@ -72,7 +75,9 @@ static int open_inotify(const char *path)
 	if (slash != NULL)
 		*(slash == folder ? slash + 1 : slash) = '\0';
 	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (fd >= 0 && inotify_add_watch(fd, slash != NULL ? folder : ".", IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
+	if (fd >= 0 &&
+		inotify_add_watch(fd, slash != NULL ? folder : ".", IN_MOVED_TO | IN_CLOSE_WRITE) <
+			0) {
 		close(fd);
 		fd = -1;
 	}

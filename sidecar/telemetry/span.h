@@ -1,6 +1,7 @@
 /*
- * Facts of one exchange (an HTTP request or a TCP connection), written by flow as they become known and emitted exactly once: access log line, golden
- * metrics. Plain data; slices are borrowed until span_emit.
+ * Facts of one exchange (an HTTP request or a TCP connection), written by flow as they become known
+ * and emitted exactly once: access log line, golden metrics. Plain data; slices are borrowed until
+ * span_emit.
  */
 #ifndef WEFT_SIDECAR_TELEMETRY_SPAN_H
 #define WEFT_SIDECAR_TELEMETRY_SPAN_H
@@ -23,7 +24,7 @@ struct span_party {
 struct span {
 	enum span_direction direction;
 	bool http, emitted;
-	bool tls;	      /* mutual TLS on the mesh side of this proxy */
+	bool tls;             /* mutual TLS on the mesh side of this proxy */
 	uint64_t start_ns;    /* loop time */
 	uint64_t detect_ns;   /* how long the protocol decision took */
 	uint64_t upstream_ns; /* until the upstream exchange was ready; 0: never */
@@ -33,12 +34,12 @@ struct span {
 	struct str service; /* "name.namespace"; empty: none */
 	struct str method, authority, path, request_id;
 	uint16_t status;
-	int grpc_status; /* -1: no gRPC */
+	int grpc_status;              /* -1: no gRPC */
 	uint64_t bytes_in, bytes_out; /* request / response body; TCP: from / to the downstream */
 	uint32_t attempts;
 	const char *reason_label, *reason_text; /* static storage; "-" where all is well */
-	char rule[160];	  /* policy and rule that decided */
-	char detail[224]; /* more words for the log */
+	char rule[160];                         /* policy and rule that decided */
+	char detail[224];                       /* more words for the log */
 };
 
 struct telemetry;
@@ -49,9 +50,12 @@ void telemetry_free(struct telemetry **t);
 /* Writes line and metrics; asserts that it is the first time. now: loop time. */
 void span_emit(struct telemetry *t, struct span *span, uint64_t now);
 /* One refused connection that never became an exchange (weft_connections_refused_total). */
-void telemetry_refused(struct telemetry *t, enum span_direction direction, const char *reason_label);
-/* Counter of protocol decisions with the time they took (weft_detections_total, weft_detection_duration_seconds). */
-void telemetry_detected(struct telemetry *t, enum span_direction direction, const char *verdict, uint64_t ns);
+void telemetry_refused(struct telemetry *t, enum span_direction direction,
+	const char *reason_label);
+/* Counter of protocol decisions with the time they took (weft_detections_total,
+ * weft_detection_duration_seconds). */
+void telemetry_detected(struct telemetry *t, enum span_direction direction, const char *verdict,
+	uint64_t ns);
 /* A TCP connection was admitted (weft_tcp_connections_opened_total). */
 void telemetry_tcp_opened(struct telemetry *t, const struct span *span);
 

@@ -1,6 +1,6 @@
 /*
- * Turns spans into golden metrics and access log lines. Owns nothing but its table of families; the registry and the log are the
- * proxy's. Called by flow alone, once per exchange.
+ * Turns spans into golden metrics and access log lines. Owns nothing but its table of families; the
+ * registry and the log are the proxy's. Called by flow alone, once per exchange.
  */
 #include <stdio.h>
 
@@ -8,26 +8,32 @@
 #include "lib/base/obj.h"
 #include "sidecar/telemetry/span.h"
 
-static const char *const request_labels[] = { "direction", "source_workload", "source_namespace", "source_identity",
-	"destination_workload", "destination_namespace", "destination_identity", "destination_service", "protocol", "code",
-	"grpc_status", "reason", "tls", NULL };
-static const char *const brief_labels[] = { "direction", "destination_workload", "destination_namespace",
-	"destination_service", "protocol", NULL };
-static const char *const tcp_labels[] = { "direction", "source_workload", "source_namespace", "source_identity",
-	"destination_workload", "destination_namespace", "destination_identity", "destination_service", "tls", NULL };
-static const char *const tcp_end_labels[] = { "direction", "source_workload", "source_namespace", "source_identity",
-	"destination_workload", "destination_namespace", "destination_identity", "destination_service", "reason", "tls",
-	NULL };
-static const char *const refused_labels[] = { "direction", "reason", NULL };
-static const char *const detect_labels[] = { "direction", "verdict", NULL };
+static const char *const request_labels[] = {"direction", "source_workload", "source_namespace",
+	"source_identity", "destination_workload", "destination_namespace", "destination_identity",
+	"destination_service", "protocol", "code", "grpc_status", "reason", "tls", NULL};
+static const char *const brief_labels[] = {"direction", "destination_workload",
+	"destination_namespace", "destination_service", "protocol", NULL};
+static const char *const tcp_labels[] = {"direction", "source_workload", "source_namespace",
+	"source_identity", "destination_workload", "destination_namespace", "destination_identity",
+	"destination_service", "tls", NULL};
+static const char *const tcp_end_labels[] = {"direction", "source_workload", "source_namespace",
+	"source_identity", "destination_workload", "destination_namespace", "destination_identity",
+	"destination_service", "reason", "tls", NULL};
+static const char *const refused_labels[] = {"direction", "reason", NULL};
+static const char *const detect_labels[] = {"direction", "verdict", NULL};
 
-static const double duration_buckets[] = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
-	10, 30, 60, 0 };
-static const double size_buckets[] = { 128, 1024, 16384, 131072, 1048576, 16777216, 134217728, 1073741824, 0 };
+static const double duration_buckets[] = {
+	0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 0};
+static const double size_buckets[] = {
+	128, 1024, 16384, 131072, 1048576, 16777216, 134217728, 1073741824, 0};
 
 static const struct metric_def family_defs[] = {
 #define FAMILY(id, metric_kind, metric_name, label_names, bounds, text) \
-	{ .name = (metric_name), .kind = (metric_kind), .help = (text), .labels = (label_names), .buckets = (bounds) },
+	{.name = (metric_name),                                         \
+		.kind = (metric_kind),                                  \
+		.help = (text),                                         \
+		.labels = (label_names),                                \
+		.buckets = (bounds)},
 #include "sidecar/telemetry/families.def"
 #undef FAMILY
 };
@@ -70,7 +76,8 @@ static struct str or_unknown(struct str s)
 	return s.n > 0 ? s : STR("unknown");
 }
 
-static void count(struct telemetry *t, enum family f, const struct str *values, size_t n, uint64_t by)
+static void count(struct telemetry *t, enum family f, const struct str *values, size_t n,
+	uint64_t by)
 {
 	metric_add(metric_get(t->family[f], values, n), by);
 }
@@ -84,16 +91,20 @@ static void emit_request_metrics(struct telemetry *t, const struct span *s, uint
 	snprintf(code, sizeof(code), "%u", s->status);
 	if (s->grpc_status >= 0)
 		snprintf(grpc, sizeof(grpc), "%d", s->grpc_status);
-	const struct str full[] = { dir, or_unknown(s->source.workload), or_unknown(s->source.ns),
-		or_unknown(s->source.identity), or_unknown(s->dest.workload), or_unknown(s->dest.ns),
-		or_unknown(s->dest.identity), or_unknown(s->service), protocol, str_from(code), str_from(grpc),
-		str_from(s->reason_label), s->tls ? STR("mtls") : STR("none") };
-	const struct str brief[] = { dir, or_unknown(s->dest.workload), or_unknown(s->dest.ns), or_unknown(s->service),
-		protocol };
+	const struct str full[] = {dir, or_unknown(s->source.workload), or_unknown(s->source.ns),
+		or_unknown(s->source.identity), or_unknown(s->dest.workload),
+		or_unknown(s->dest.ns), or_unknown(s->dest.identity), or_unknown(s->service),
+		protocol, str_from(code), str_from(grpc), str_from(s->reason_label),
+		s->tls ? STR("mtls") : STR("none")};
+	const struct str brief[] = {dir, or_unknown(s->dest.workload), or_unknown(s->dest.ns),
+		or_unknown(s->service), protocol};
 	count(t, FAMILY_requests, full, N(full), 1);
-	metric_observe(metric_get(t->family[FAMILY_duration], brief, N(brief)), (double)(now - s->start_ns) / NS_PER_S);
-	metric_observe(metric_get(t->family[FAMILY_request_bytes], brief, N(brief)), (double)s->bytes_in);
-	metric_observe(metric_get(t->family[FAMILY_response_bytes], brief, N(brief)), (double)s->bytes_out);
+	metric_observe(metric_get(t->family[FAMILY_duration], brief, N(brief)),
+		(double)(now - s->start_ns) / NS_PER_S);
+	metric_observe(metric_get(t->family[FAMILY_request_bytes], brief, N(brief)),
+		(double)s->bytes_in);
+	metric_observe(metric_get(t->family[FAMILY_response_bytes], brief, N(brief)),
+		(double)s->bytes_out);
 }
 
 /* The nine labels of a TCP connection. */
@@ -195,13 +206,14 @@ void span_emit(struct telemetry *t, struct span *span, uint64_t now)
 
 void telemetry_refused(struct telemetry *t, enum span_direction direction, const char *reason_label)
 {
-	const struct str v[] = { direction_name(direction), str_from(reason_label) };
+	const struct str v[] = {direction_name(direction), str_from(reason_label)};
 	count(t, FAMILY_refused, v, N(v), 1);
 }
 
-void telemetry_detected(struct telemetry *t, enum span_direction direction, const char *verdict, uint64_t ns)
+void telemetry_detected(struct telemetry *t, enum span_direction direction, const char *verdict,
+	uint64_t ns)
 {
-	const struct str v[] = { direction_name(direction), str_from(verdict) };
+	const struct str v[] = {direction_name(direction), str_from(verdict)};
 	count(t, FAMILY_detected, v, N(v), 1);
 	metric_observe(metric_get(t->family[FAMILY_detect_time], v, N(v)), (double)ns / NS_PER_S);
 }

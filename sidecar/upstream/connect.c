@@ -1,6 +1,6 @@
 /*
- * Dial, then handshake, then hand over. Owns the socket or handshake in progress and frees itself after done; used by pool.c and the
- * TCP flows.
+ * Dial, then handshake, then hand over. Owns the socket or handshake in progress and frees itself
+ * after done; used by pool.c and the TCP flows.
  */
 #include "sidecar/upstream/connect.h"
 
@@ -40,11 +40,11 @@ static void connect_finish(struct connect *c, struct io *io, const struct connec
 	done(arg, io, failure);
 }
 
-static void connect_fail(
-	struct connect *c, enum reason reason, enum cert_verdict verdict, const char *what, const char *detail)
+static void connect_fail(struct connect *c, enum reason reason, enum cert_verdict verdict,
+	const char *what, const char *detail)
 {
 	char to[ADDR_TEXT];
-	struct connect_failure f = { .reason = reason, .verdict = verdict };
+	struct connect_failure f = {.reason = reason, .verdict = verdict};
 	snprintf(f.text, sizeof(f.text), "%s %s: %s", what, addr_format(&c->target.to, to), detail);
 	connect_finish(c, NULL, &f);
 }
@@ -52,16 +52,18 @@ static void connect_fail(
 static void on_tls(void *arg, struct io *io, const struct tls_failure *failure)
 {
 	struct connect *c = OBJ_CAST(struct connect, CONNECT_MAGIC, arg);
-	struct io_info info = { 0 };
+	struct io_info info = {0};
 	c->handshake = NULL;
 	if (io == NULL) {
-		connect_fail(c, REASON_TLS_FAILED, failure->verdict, "TLS handshake with", failure->text);
+		connect_fail(c, REASON_TLS_FAILED, failure->verdict, "TLS handshake with",
+			failure->text);
 		return;
 	}
 	io_info(io, &info);
 	if (c->env->revoked != NULL && c->env->revoked(c->env->revoked_arg, info.peer_serial)) {
 		io_close(&io, true);
-		connect_fail(c, REASON_TLS_FAILED, CERT_REVOKED, "TLS handshake with", cert_verdict_text(CERT_REVOKED));
+		connect_fail(c, REASON_TLS_FAILED, CERT_REVOKED, "TLS handshake with",
+			cert_verdict_text(CERT_REVOKED));
 		return;
 	}
 	connect_finish(c, io, NULL);
@@ -72,19 +74,19 @@ static void on_dialled(void *arg, struct io *io, int err)
 	struct connect *c = OBJ_CAST(struct connect, CONNECT_MAGIC, arg);
 	c->dial = NULL;
 	if (io == NULL) {
-		connect_fail(c, err == ERR_TIMEOUT ? REASON_CONNECT_TIMEOUT : REASON_CONNECT_FAILED, CERT_GOOD,
-			"connect to", err_text(err));
+		connect_fail(c, err == ERR_TIMEOUT ? REASON_CONNECT_TIMEOUT : REASON_CONNECT_FAILED,
+			CERT_GOOD, "connect to", err_text(err));
 		return;
 	}
 	if (c->target.ctx == NULL) {
 		connect_finish(c, io, NULL);
 		return;
 	}
-	struct tls_handshake_config cfg = { .ctx = c->target.ctx,
+	struct tls_handshake_config cfg = {.ctx = c->target.ctx,
 		.bufs = c->env->bufs,
-		.expect = { .id = c->target.id, .uid = c->target.uid },
+		.expect = {.id = c->target.id, .uid = c->target.uid},
 		.alpn = c->alpn,
-		.timeout_ns = c->env->tls_timeout_ns };
+		.timeout_ns = c->env->tls_timeout_ns};
 	c->handshake = tls_handshake_start(io, &cfg, on_tls, c);
 }
 
@@ -95,11 +97,12 @@ static void on_self(void *arg)
 	if (io != NULL)
 		connect_finish(c, io, NULL);
 	else
-		connect_fail(c, REASON_OVERLOAD, CERT_GOOD, "connect to own", "the inbound side takes no more connections");
+		connect_fail(c, REASON_OVERLOAD, CERT_GOOD, "connect to own",
+			"the inbound side takes no more connections");
 }
 
-struct connect *connect_start(
-	const struct connect_env *env, const struct connect_target *target, connect_done_fn *done, void *arg)
+struct connect *connect_start(const struct connect_env *env, const struct connect_target *target,
+	connect_done_fn *done, void *arg)
 {
 	struct connect *c = MEM_NEW(struct connect);
 	c->obj.magic = CONNECT_MAGIC;
@@ -107,7 +110,8 @@ struct connect *connect_start(
 	c->target = *target;
 	c->target.ctx = target->ctx != NULL ? tls_ctx_ref(target->ctx) : NULL;
 	if (str_copy(c->id, sizeof(c->id), target->id) != 0)
-		c->id[0] = '\0'; /* an ID that long is refused at compile; an empty expectation fails the handshake */
+		c->id[0] = '\0'; /* an ID that long is refused at compile; an empty expectation
+				    fails the handshake */
 	(void)str_copy(c->uid, sizeof(c->uid), target->uid);
 	c->target.id = str_from(c->id);
 	c->target.uid = str_from(c->uid);
@@ -119,11 +123,11 @@ struct connect *connect_start(
 		loop_defer(&c->self_task);
 		return c;
 	}
-	struct dial_config dial = { .to = target->to,
+	struct dial_config dial = {.to = target->to,
 		.from = target->from,
 		.timeout_ns = env->connect_timeout_ns,
 		.user_timeout_ms = env->user_timeout_ms,
-		.mark = env->mark };
+		.mark = env->mark};
 	c->dial = dial_start(env->net, &dial, on_dialled, c);
 	return c;
 }

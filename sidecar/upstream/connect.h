@@ -1,6 +1,7 @@
 /*
- * One ready byte stream to an upstream: TCP, then TLS with the exact identity where the endpoint is meshed, or a pipe in memory to our own inbound.
- * Says in one struct how it failed. Used by the pools and by raw TCP flows.
+ * One ready byte stream to an upstream: TCP, then TLS with the exact identity where the endpoint is
+ * meshed, or a pipe in memory to our own inbound. Says in one struct how it failed. Used by the
+ * pools and by raw TCP flows.
  */
 #ifndef WEFT_SIDECAR_UPSTREAM_CONNECT_H
 #define WEFT_SIDECAR_UPSTREAM_CONNECT_H
@@ -45,8 +46,8 @@ struct connect_failure {
 typedef void connect_done_fn(void *arg, struct io *io, const struct connect_failure *failure);
 
 struct connect;
-struct connect *connect_start(
-	const struct connect_env *env, const struct connect_target *target, connect_done_fn *done, void *arg);
+struct connect *connect_start(const struct connect_env *env, const struct connect_target *target,
+	connect_done_fn *done, void *arg);
 /* No call to done after it. Safe on NULL. */
 void connect_cancel(struct connect **c);
 

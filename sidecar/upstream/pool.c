@@ -1,6 +1,7 @@
 /*
- * Finds or makes a connection for a request. Owns pools, their connections and the queue of waiters; connections tell of room and of
- * their end through http_conn_events. Called by flow/request.c alone.
+ * Finds or makes a connection for a request. Owns pools, their connections and the queue of
+ * waiters; connections tell of room and of their end through http_conn_events. Called by
+ * flow/request.c alone.
  */
 #include "sidecar/upstream/pool.h"
 
@@ -65,7 +66,9 @@ struct pool_wait {
 
 static void pool_serve(struct pool *pool);
 
-/* -- waiters --------------------------------------------------------------------------------------------------- */
+/* -- waiters
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void wait_remove(struct pool_wait *w)
 {
@@ -76,7 +79,8 @@ static void wait_remove(struct pool_wait *w)
 	loop_defer_free(w->pool->owner->http.loop, w, mem_free);
 }
 
-static void wait_answer(struct pool_wait *w, struct http_stream *s, const struct pool_failure *failure)
+static void wait_answer(struct pool_wait *w, struct http_stream *s,
+	const struct pool_failure *failure)
 {
 	pool_ready_fn *ready = w->ready;
 	void *arg = w->arg;
@@ -87,7 +91,8 @@ static void wait_answer(struct pool_wait *w, struct http_stream *s, const struct
 static void on_wait_timeout(void *arg)
 {
 	struct pool_wait *w = arg;
-	struct pool_failure f = { REASON_OVERLOAD, CERT_GOOD, "no connection to the upstream became free in time" };
+	struct pool_failure f = {
+		REASON_OVERLOAD, CERT_GOOD, "no connection to the upstream became free in time"};
 	wait_answer(w, NULL, &f);
 }
 
@@ -117,11 +122,14 @@ static void waiters_fail(struct pool *pool, const struct pool_failure *failure)
 		wait_answer(CONTAINER_OF(n, struct pool_wait, node), NULL, failure);
 }
 
-/* -- connections ----------------------------------------------------------------------------------------------- */
+/* -- connections
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void pool_check_idle(struct pool *pool)
 {
-	bool idle = list_empty(&pool->conns) && list_empty(&pool->dialing) && list_empty(&pool->waiters);
+	bool idle = list_empty(&pool->conns) && list_empty(&pool->dialing) &&
+		list_empty(&pool->waiters);
 	if (idle && !list_linked(&pool->idle_node))
 		list_append(&pool->owner->idle, &pool->idle_node);
 	else if (!idle)
@@ -158,8 +166,7 @@ static void on_conn_end(void *arg, struct http_conn *c, enum reason reason)
 }
 
 static const struct http_conn_events conn_events = {
-	.on_room = on_conn_room, .on_idle = on_conn_room, .on_end = on_conn_end
-};
+	.on_room = on_conn_room, .on_idle = on_conn_room, .on_end = on_conn_end};
 
 static void on_connected(void *arg, struct io *io, const struct connect_failure *failure)
 {
@@ -167,7 +174,7 @@ static void on_connected(void *arg, struct io *io, const struct connect_failure 
 	struct pool *pool = pc->pool;
 	pc->connect = NULL;
 	if (io == NULL) {
-		struct pool_failure f = { failure->reason, failure->verdict, failure->text };
+		struct pool_failure f = {failure->reason, failure->verdict, failure->text};
 		conn_remove(pc);
 		if (list_empty(&pool->conns) && list_empty(&pool->dialing))
 			waiters_fail(pool, &f);
@@ -177,8 +184,8 @@ static void on_connected(void *arg, struct io *io, const struct connect_failure 
 	list_remove(&pc->node);
 	list_prepend(&pool->conns, &pc->node);
 	pool->owner->opened++;
-	pc->http = http_conn_new(
-		&pool->owner->http, io, HTTP_CLIENT, pool->version, &pool->owner->limits, true, &conn_events, pc);
+	pc->http = http_conn_new(&pool->owner->http, io, HTTP_CLIENT, pool->version,
+		&pool->owner->limits, true, &conn_events, pc);
 	pool_serve(pool);
 }
 
@@ -194,10 +201,12 @@ static void pool_dial(struct pool *pool)
 	pc->connect = connect_start(pool->owner->connect, &pool->target, on_connected, pc);
 }
 
-/* A connection with room for such a request. The most recently used comes first: the others go idle and are closed. */
+/* A connection with room for such a request. The most recently used comes first: the others go idle
+ * and are closed. */
 static struct pool_conn *pool_find(struct pool *pool, bool upgrade)
 {
-	LIST_EACH (&pool->conns, n) {
+	LIST_EACH(&pool->conns, n)
+	{
 		struct pool_conn *pc = CONTAINER_OF(n, struct pool_conn, node);
 		if (http_conn_room(pc->http) > 0 && (!upgrade || http_conn_settled(pc->http)))
 			return pc;
@@ -218,16 +227,18 @@ static struct http_stream *conn_open(struct pool_conn *pc, bool *reused)
 static bool pool_wants_dial(const struct pool *pool)
 {
 	size_t dialing = 0;
-	LIST_EACH (&pool->dialing, n)
-		dialing++;
+	LIST_EACH(&pool->dialing, n)
+	dialing++;
 	if (pool->n_conns >= pool->owner->bounds.max_conns)
 		return false;
 	if (pool->version == HTTP_V1)
 		return dialing < pool->n_waiting;
 	if (dialing > 0)
 		return false;
-	/* A shared connection that has not heard its peer's SETTINGS yet may soon have room for those who wait. */
-	LIST_EACH (&pool->conns, n) {
+	/* A shared connection that has not heard its peer's SETTINGS yet may soon have room for
+	 * those who wait. */
+	LIST_EACH(&pool->conns, n)
+	{
 		struct pool_conn *pc = CONTAINER_OF(n, struct pool_conn, node);
 		if (!http_conn_draining(pc->http) && !http_conn_settled(pc->http))
 			return false;
@@ -235,10 +246,12 @@ static bool pool_wants_dial(const struct pool *pool)
 	return true;
 }
 
-/* Answers the first waiter that a connection has room for; false where there is none. Answering may change the queue. */
+/* Answers the first waiter that a connection has room for; false where there is none. Answering may
+ * change the queue. */
 static bool pool_serve_one(struct pool *pool)
 {
-	LIST_EACH (&pool->waiters, n) {
+	LIST_EACH(&pool->waiters, n)
+	{
 		struct pool_wait *w = CONTAINER_OF(n, struct pool_wait, node);
 		struct pool_conn *pc = pool_find(pool, w->upgrade);
 		bool reused;
@@ -266,15 +279,18 @@ static void on_serve(void *arg)
 	pool_serve(OBJ_CAST(struct pool, POOL_MAGIC, arg));
 }
 
-/* -- pools ----------------------------------------------------------------------------------------------------- */
+/* -- pools
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static size_t key_text(const struct pool_key *key, char *dst, size_t size)
 {
 	const struct connect_target *t = &key->target;
 	char to[ADDR_TEXT], from[ADDR_TEXT];
 	int n = snprintf(dst, size, "%s|%s|%s|%d|%d|%p|%.*s|%.*s", addr_format(&t->to, to),
-		t->from.family != ADDR_NONE ? addr_format_ip(&t->from, from) : "", t->alpn != NULL ? t->alpn : "-",
-		(int)key->version, (int)t->self, (void *)t->ctx, STR_ARG(t->uid), STR_ARG(t->id));
+		t->from.family != ADDR_NONE ? addr_format_ip(&t->from, from) : "",
+		t->alpn != NULL ? t->alpn : "-", (int)key->version, (int)t->self, (void *)t->ctx,
+		STR_ARG(t->uid), STR_ARG(t->id));
 	ASSERT(n > 0);
 	return (size_t)n < size ? (size_t)n : 0;
 }
@@ -321,8 +337,8 @@ static struct pool *pool_new(struct pools *p, const struct pool_key *key, struct
 	return pool;
 }
 
-struct pools *pools_new(const struct http_env *http, const struct connect_env *connect, const struct http_limits *limits,
-	const struct pool_limits *bounds, uint64_t seed)
+struct pools *pools_new(const struct http_env *http, const struct connect_env *connect,
+	const struct http_limits *limits, const struct pool_limits *bounds, uint64_t seed)
 {
 	struct pools *p = MEM_NEW(struct pools);
 	p->http = *http;
@@ -344,8 +360,8 @@ static void pool_end(struct pool *pool)
 		connect_cancel(&pc->connect);
 		conn_remove(pc);
 	}
-	LIST_EACH (&pool->conns, c)
-		http_conn_end(CONTAINER_OF(c, struct pool_conn, node)->http, REASON_DRAINING);
+	LIST_EACH(&pool->conns, c)
+	http_conn_end(CONTAINER_OF(c, struct pool_conn, node)->http, REASON_DRAINING);
 }
 
 void pools_free(struct pools **pp)
@@ -366,8 +382,8 @@ void pools_free(struct pools **pp)
 	mem_free(p);
 }
 
-struct http_stream *pools_acquire(struct pools *p, const struct pool_key *key, bool upgrade, pool_ready_fn *ready,
-	void *arg, struct pool_wait **wait, bool *reused)
+struct http_stream *pools_acquire(struct pools *p, const struct pool_key *key, bool upgrade,
+	pool_ready_fn *ready, void *arg, struct pool_wait **wait, bool *reused)
 {
 	char text[POOL_KEY_MAX];
 	*wait = NULL;
@@ -412,8 +428,8 @@ void pools_retire(struct pools *p)
 	void *value;
 	while (map_next(p->by_key, &cursor, &key, &value)) {
 		struct pool *pool = value;
-		LIST_EACH (&pool->conns, n)
-			http_conn_drain(CONTAINER_OF(n, struct pool_conn, node)->http);
+		LIST_EACH(&pool->conns, n)
+		http_conn_drain(CONTAINER_OF(n, struct pool_conn, node)->http);
 	}
 }
 

@@ -1,6 +1,7 @@
 /*
- * Pools of HTTP connections to upstreams, keyed by address, wire protocol, expected identity and pod UID. HTTP/2 connections are shared by many
- * requests, HTTP/1 ones are kept for reuse; what is asked beyond the bounds waits in a bounded queue. Owned by the proxy.
+ * Pools of HTTP connections to upstreams, keyed by address, wire protocol, expected identity and
+ * pod UID. HTTP/2 connections are shared by many requests, HTTP/1 ones are kept for reuse; what is
+ * asked beyond the bounds waits in a bounded queue. Owned by the proxy.
  */
 #ifndef WEFT_SIDECAR_UPSTREAM_POOL_H
 #define WEFT_SIDECAR_UPSTREAM_POOL_H
@@ -33,22 +34,25 @@ struct pool_failure {
 };
 
 /* stream is NULL on failure. Exactly once, never from inside pools_acquire. */
-typedef void pool_ready_fn(void *arg, struct http_stream *stream, const struct pool_failure *failure);
+typedef void pool_ready_fn(void *arg, struct http_stream *stream,
+	const struct pool_failure *failure);
 
-struct pools *pools_new(const struct http_env *http, const struct connect_env *connect, const struct http_limits *limits,
-	const struct pool_limits *bounds, uint64_t seed);
-/* Ends every connection now; their streams get on_end. pools_free comes after the loop has settled. */
+struct pools *pools_new(const struct http_env *http, const struct connect_env *connect,
+	const struct http_limits *limits, const struct pool_limits *bounds, uint64_t seed);
+/* Ends every connection now; their streams get on_end. pools_free comes after the loop has settled.
+ */
 void pools_end(struct pools *p);
 /* No connection and no waiter may be left. */
 void pools_free(struct pools **p);
 
 /*
- * A fresh exchange on a connection with room: returned at once where there is one; else NULL with *wait set, and ready comes later. upgrade: the exchange
- * needs RFC 8441 (HTTP/2), so the connection's SETTINGS are awaited first. NULL without *wait: the bounds are reached. *reused: the
+ * A fresh exchange on a connection with room: returned at once where there is one; else NULL with
+ * *wait set, and ready comes later. upgrade: the exchange needs RFC 8441 (HTTP/2), so the
+ * connection's SETTINGS are awaited first. NULL without *wait: the bounds are reached. *reused: the
  * connection carried a request before, so the peer may just have closed it.
  */
-struct http_stream *pools_acquire(struct pools *p, const struct pool_key *key, bool upgrade, pool_ready_fn *ready, void *arg,
-	struct pool_wait **wait, bool *reused);
+struct http_stream *pools_acquire(struct pools *p, const struct pool_key *key, bool upgrade,
+	pool_ready_fn *ready, void *arg, struct pool_wait **wait, bool *reused);
 /* No call to ready after it. Safe on NULL. */
 void pools_cancel(struct pool_wait **wait);
 /* Connections finish what they carry and end; later requests make new ones (rotation, shutdown). */
