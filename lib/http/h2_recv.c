@@ -12,8 +12,6 @@ static struct h2 *h2_cast(void *arg)
 	return OBJ_CAST(struct h2, H2_MAGIC, arg);
 }
 
-/* -- what nghttp2 says -- */
-
 /* The one place where a callback of nghttp2 calls up: the arena of the stream is needed now. */
 static int begin_request(struct h2 *h, int32_t id)
 {
