@@ -221,6 +221,24 @@ void h2_world_open(struct h2_world *w)
 	side_init(&w->server, w);
 }
 
+int h2_world_setup(void **state)
+{
+	struct h2_world *w = MEM_NEW(struct h2_world);
+
+	h2_world_open(w);
+	*state = w;
+	return 0;
+}
+
+int h2_world_teardown(void **state)
+{
+	struct h2_world *w = *state;
+
+	h2_world_close(w);
+	mem_free(w);
+	return 0;
+}
+
 static void world_pipe(struct h2_world *w)
 {
 	struct addr a = {0}, b = {0};

@@ -66,6 +66,11 @@ struct h2_world {
 	struct h2_side client, server;
 };
 
+/* For cmocka: *state is a world, open; closed and freed. */
+int h2_world_setup(void **state);
+int h2_world_teardown(void **state);
+#define H2_TEST(fn) cmocka_unit_test_setup_teardown(fn, h2_world_setup, h2_world_teardown)
+
 void h2_world_open(struct h2_world *w);
 /* Both connections; trusted or not. */
 void h2_world_pair(struct h2_world *w, bool trusted);
