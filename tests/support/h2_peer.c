@@ -63,8 +63,7 @@ static void store_u32(uint8_t *dst, uint32_t v)
 void h2_put(struct h2_peer *p, uint8_t type, uint8_t flags, int32_t id, const void *payload,
 	size_t n)
 {
-	uint8_t head[HEAD] = {
-		(uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, type, flags};
+	uint8_t head[HEAD] = {(uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, type, flags};
 
 	store_u32(head + 5, (uint32_t)id);
 	h2_put_raw(p, head, sizeof(head));
@@ -134,8 +133,8 @@ void h2_put_headers(struct h2_peer *p, uint8_t flags, int32_t id, const char *co
 
 void h2_put_get(struct h2_peer *p, int32_t id)
 {
-	static const char *const get[] = {":method", "GET", ":scheme", "https", ":path", "/",
-		":authority", "svc.test", NULL};
+	static const char *const get[] = {
+		":method", "GET", ":scheme", "https", ":path", "/", ":authority", "svc.test", NULL};
 
 	h2_put_headers(p, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, id, get);
 }
@@ -169,8 +168,7 @@ static uint16_t inflate_status(struct h2_peer *p, const uint8_t *bytes, size_t n
 	for (;;) {
 		nghttp2_nv nv;
 		int flags = 0;
-		nghttp2_ssize used =
-			nghttp2_hd_inflate_hd2(p->inflater, &nv, &flags, bytes, n, 1);
+		nghttp2_ssize used = nghttp2_hd_inflate_hd2(p->inflater, &nv, &flags, bytes, n, 1);
 
 		assert_true(used >= 0);
 		bytes += used;
@@ -178,7 +176,7 @@ static uint16_t inflate_status(struct h2_peer *p, const uint8_t *bytes, size_t n
 		if ((flags & NGHTTP2_HD_INFLATE_EMIT) && nv.namelen == 7 &&
 			memcmp(nv.name, ":status", 7) == 0)
 			status = (uint16_t)((nv.value[0] - '0') * 100 + (nv.value[1] - '0') * 10 +
-					    (nv.value[2] - '0'));
+				(nv.value[2] - '0'));
 		if (flags & NGHTTP2_HD_INFLATE_FINAL)
 			break;
 	}

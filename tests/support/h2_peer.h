@@ -14,8 +14,8 @@ struct h2_got {
 	uint32_t length;
 	uint8_t type, flags;
 	int32_t id;
-	uint32_t code;	/* of RST_STREAM and GOAWAY; increment of WINDOW_UPDATE */
-	int32_t last;	/* of GOAWAY */
+	uint32_t code;   /* of RST_STREAM and GOAWAY; increment of WINDOW_UPDATE */
+	int32_t last;    /* of GOAWAY */
 	uint16_t status; /* of HEADERS */
 	uint8_t head[8]; /* first bytes of the payload */
 };
@@ -28,9 +28,9 @@ struct h2_peer {
 	struct h2_got *got;
 	size_t n_got, cap_got;
 	uint64_t data_bytes; /* of all DATA */
-	bool deaf;	     /* reads nothing */
-	bool closed;	     /* the other end closed or reset */
-	unsigned split;	     /* not 0: writes pieces of at most so many bytes */
+	bool deaf;           /* reads nothing */
+	bool closed;         /* the other end closed or reset */
+	unsigned split;      /* not 0: writes pieces of at most so many bytes */
 	struct rng rng;
 };
 
