@@ -173,10 +173,14 @@ int tls_world_receive(struct tls_world *w, struct io *io, void *out, size_t size
 	struct buf in;
 	ssize_t got;
 
+	int idle = 0;
+
 	buf_init(&in, w->bufs);
-	do
+	/* A read that found half a record says ERR_AGAIN, though the next one may find more. */
+	do {
 		got = io_read(io, &in, IO_TURN_BYTES);
-	while (got > 0);
+		idle = got == ERR_AGAIN ? idle + 1 : 0;
+	} while (got > 0 || (got == ERR_AGAIN && idle < 2));
 	assert_true(buf_len(&in) <= size);
 	*n = buf_copy_out(&in, 0, out, size);
 	buf_clear(&in);
