@@ -135,21 +135,6 @@ bool h1_flush(struct http_conn *c);
  * the reason has no status. */
 bool h1_refuse(struct h1 *h, enum reason reason, const char *detail);
 
-/* -- h1_write.c -- */
-
-struct h1_writer {
-	struct buf *out;
-	uint8_t *p;
-	size_t room, used;
-};
-void h1_write_begin(struct h1_writer *w, struct buf *out);
-void h1_write(struct h1_writer *w, struct str s);
-void h1_write_u64(struct h1_writer *w, uint64_t value);
-/* "name: value" of each field that may go out on HTTP/1. */
-void h1_write_fields(struct h1_writer *w, const struct http_fields *fields);
-void h1_write_status_line(struct h1_writer *w, uint16_t status);
-void h1_write_end(struct h1_writer *w);
-
 /* -- h1_conn.c -- */
 
 /* Ends the exchange where both sides are done, and decides what becomes of the connection. From
@@ -157,13 +142,5 @@ void h1_write_end(struct h1_writer *w);
 void h1_settle(struct h1 *h);
 /* Lets go of the exchange and of all that lies in its arena. */
 void h1_detach(struct h1 *h);
-
-/* -- ws.c -- */
-
-#define WS_KEY_SIZE 25
-#define WS_ACCEPT_SIZE 29
-/* RFC 6455 4.1 and 4.2.2: base64 text with NUL. */
-void ws_key_make(char key[WS_KEY_SIZE]);
-void ws_accept_make(struct str key, char accept[WS_ACCEPT_SIZE]);
 
 #endif

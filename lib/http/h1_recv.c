@@ -4,6 +4,7 @@
  * by the gate through h1_conn.c's table.
  */
 #include "lib/http/h1.h"
+#include "lib/http/h1_write.h"
 
 /* RFC 9112 2.2 lets a server skip empty lines before a request line: two. */
 #define MAX_BLANKS 4
@@ -278,7 +279,6 @@ static bool deliver(struct h1 *h, size_t n, bool end)
 
 static bool message_done(struct h1 *h)
 {
-	h->phase = H1_WAIT;
 	loop_timer_stop(&h->patience);
 	if (h->cur == NULL) {
 		h->phase = H1_IDLE;
@@ -288,8 +288,10 @@ static bool message_done(struct h1 *h)
 			http_up_room(h->c);
 		return true;
 	}
+	h->phase = H1_WAIT;
 	h1_settle(h);
-	return true;
+	/* Where the exchange is over the next one waits until its user has heard of that. */
+	return h->cur != NULL;
 }
 
 static size_t smaller(size_t a, size_t b)

@@ -4,6 +4,7 @@
  * the gate through h1_conn.c's table.
  */
 #include "lib/http/h1.h"
+#include "lib/http/h1_write.h"
 
 /* -- heads of responses -- */
 

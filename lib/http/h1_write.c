@@ -3,7 +3,7 @@
  * for. What may not go out is left out here, so that no head from HTTP/2 or from above can smuggle.
  * Owns nothing; called by h1_send.c.
  */
-#include "lib/http/h1.h"
+#include "lib/http/h1_write.h"
 
 /* Room that is asked for at once; heads beyond it take another piece. */
 #define WRITE_PIECE 512

@@ -4,7 +4,7 @@
  * confused servers here and protects nothing.
  */
 #include "lib/base/rand.h"
-#include "lib/http/h1.h"
+#include "lib/http/h1_write.h"
 
 static uint32_t rotate(uint32_t x, unsigned n)
 {
