@@ -102,7 +102,8 @@ static void drain_under_load(void **state)
 			loop_sim_advance(w->loop, NS_PER_MS);
 	}
 	loop_sim_advance(w->loop, 10 * NS_PER_S);
-	LIST_EACH(&w->client.exchanges, n) {
+	LIST_EACH(&w->client.exchanges, n)
+	{
 		struct h2_x *x = CONTAINER_OF(n, struct h2_x, node);
 
 		assert_true(x->ended);
