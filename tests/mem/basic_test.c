@@ -21,11 +21,20 @@ static void reply_hello(struct http_user *u)
 	u->reply_body = "hello";
 }
 
+/* Answers at once and sends back what comes, as it comes. */
+static void echo_head(struct exchange *x)
+{
+	struct http_head head;
+	http_head_init(&head, HTTP_RESPONSE, stream_arena(x->stream));
+	head.status = 200;
+	head.length = HTTP_LENGTH_UNKNOWN;
+	stream_send_head(x->stream, &head, false);
+}
+
 static void echo(struct http_user *u)
 {
-	u->reply = REPLY_AT_HEAD;
-	u->reply_status = 200;
 	u->echo = true;
+	u->on_head = echo_head;
 }
 
 /* A client pod and a server pod, both meshed, service web:80 -> 8080. */
