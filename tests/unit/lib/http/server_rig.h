@@ -5,7 +5,7 @@
 #ifndef WEFT_TESTS_HTTP_SERVER_RIG_H
 #define WEFT_TESTS_HTTP_SERVER_RIG_H
 
-#include "tests/unit/lib/http/raw_client.h"
+#include "tests/support/raw_client.h"
 
 #include "lib/http/server.h"
 

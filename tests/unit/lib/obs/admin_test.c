@@ -2,7 +2,7 @@
  * The admin endpoints on a simulated network, spoken to in raw bytes: what each route says, which
  * listener serves which, and who is refused. Each test owns a rig, a registry and its listeners.
  */
-#include "tests/unit/lib/http/raw_client.h"
+#include "tests/support/raw_client.h"
 
 #include "lib/base/process.h"
 #include "lib/obs/admin.h"

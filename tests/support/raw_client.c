@@ -1,45 +1,10 @@
 /*
- * A simulated network and clients on it that send and collect raw bytes, for tests of servers. The
- * test owns the rig and closes each client.
+ * Clients of raw bytes on a simulated network. Owns the ios and bufs of open clients; called by the
+ * tests of the small HTTP server and of the admin endpoints.
  */
-#ifndef WEFT_TESTS_HTTP_RAW_CLIENT_H
-#define WEFT_TESTS_HTTP_RAW_CLIENT_H
+#include "tests/support/raw_client.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#include "lib/http/conn.h"
-#include "lib/net/listen.h"
-
-#define RAW_TURNS 10000
-#define RAW_WALL_START (1760000000ull * NS_PER_S) /* Thu, 09 Oct 2025 08:53:20 GMT */
-
-/* What every test needs; made by rig_open, freed by rig_close. */
-struct rig {
-	struct loop *loop;
-	struct buf_pool *bufs;
-	struct arena_pool *arenas;
-	struct net *net;
-	struct http_env env;
-};
-
-/* One connection; closed by raw_close. */
-struct raw {
-	struct rig *rig;
-	struct io *io;
-	struct buf in, out;
-	char *text; /* the last raw_take; owned */
-	bool deaf;  /* reads nothing */
-	bool eof;
-	int err;
-};
-
-static inline void rig_open(struct rig *rig, size_t pipe_capacity)
+void rig_open(struct rig *rig, size_t pipe_capacity)
 {
 	rig->loop = loop_new_sim(RAW_WALL_START);
 	rig->bufs = buf_pool_new(1 << 20);
@@ -48,13 +13,12 @@ static inline void rig_open(struct rig *rig, size_t pipe_capacity)
 	rig->env = (struct http_env){.loop = rig->loop, .bufs = rig->bufs, .arenas = rig->arenas};
 }
 
-static inline void rig_settle(struct rig *rig)
+void rig_settle(struct rig *rig)
 {
 	assert_true(loop_sim_settle(rig->loop, RAW_TURNS) < RAW_TURNS);
 }
 
-/* Everything on it has been closed and settled: no byte may be left. */
-static inline void rig_close(struct rig *rig)
+void rig_close(struct rig *rig)
 {
 	rig_settle(rig);
 	assert_int_equal(buf_pool_used(rig->bufs), 0);
@@ -64,14 +28,14 @@ static inline void rig_close(struct rig *rig)
 	buf_pool_free(&rig->bufs);
 }
 
-static inline void raw_want(struct raw *r)
+void raw_want(struct raw *r)
 {
 	io_want(r->io,
 		(r->deaf || r->eof || r->err != 0 ? 0 : IO_READ) |
 			(buf_len(&r->out) > 0 && r->err == 0 ? IO_WRITE : 0));
 }
 
-static inline void raw_on_event(void *arg, unsigned events)
+static void raw_on_event(void *arg, unsigned events)
 {
 	struct raw *r = arg;
 	ssize_t n = 0;
@@ -89,7 +53,7 @@ static inline void raw_on_event(void *arg, unsigned events)
 	raw_want(r);
 }
 
-static inline void raw_on_dialled(void *arg, struct io *io, int err)
+static void raw_on_dialled(void *arg, struct io *io, int err)
 {
 	struct raw *r = arg;
 
@@ -101,8 +65,7 @@ static inline void raw_on_dialled(void *arg, struct io *io, int err)
 	raw_want(r);
 }
 
-/* from: address of the client. */
-static inline void raw_open_from(struct raw *r, struct rig *rig, struct addr from, struct addr to)
+void raw_open_from(struct raw *r, struct rig *rig, struct addr from, struct addr to)
 {
 	struct dial_config cfg = {.to = to, .from = from};
 
@@ -114,7 +77,7 @@ static inline void raw_open_from(struct raw *r, struct rig *rig, struct addr fro
 	assert_non_null(r->io);
 }
 
-static inline struct addr raw_addr(const char *text)
+struct addr raw_addr(const char *text)
 {
 	struct addr a;
 
@@ -122,20 +85,19 @@ static inline struct addr raw_addr(const char *text)
 	return a;
 }
 
-static inline void raw_open(struct raw *r, struct rig *rig, struct addr to)
+void raw_open(struct raw *r, struct rig *rig, struct addr to)
 {
 	raw_open_from(r, rig, raw_addr("127.0.0.1"), to);
 }
 
-static inline void raw_send(struct raw *r, const char *text)
+void raw_send(struct raw *r, const char *text)
 {
 	buf_append(&r->out, text, strlen(text));
 	raw_want(r);
 	rig_settle(r->rig);
 }
 
-/* All that came since the last call, as text that lives until the next call. */
-static inline const char *raw_take(struct raw *r)
+const char *raw_take(struct raw *r)
 {
 	size_t n = buf_len(&r->in);
 
@@ -146,13 +108,13 @@ static inline const char *raw_take(struct raw *r)
 	return r->text;
 }
 
-static inline const char *raw_ask(struct raw *r, const char *text)
+const char *raw_ask(struct raw *r, const char *text)
 {
 	raw_send(r, text);
 	return raw_take(r);
 }
 
-static inline void raw_close(struct raw *r)
+void raw_close(struct raw *r)
 {
 	if (r->io != NULL)
 		io_close(&r->io, false);
@@ -163,8 +125,7 @@ static inline void raw_close(struct raw *r)
 	rig_settle(r->rig);
 }
 
-/* The status of the first response in text, or 0. */
-static inline int raw_status(const char *text)
+int raw_status(const char *text)
 {
 	int status = 0;
 
@@ -173,18 +134,15 @@ static inline int raw_status(const char *text)
 	return status;
 }
 
-/* Behind the first empty line. */
-static inline const char *raw_body(const char *text)
+const char *raw_body(const char *text)
 {
 	const char *at = strstr(text, "\r\n\r\n");
 
 	return at != NULL ? at + 4 : "";
 }
 
-static inline void raw_assert_has(const char *text, const char *piece)
+void raw_assert_has(const char *text, const char *piece)
 {
 	if (strstr(text, piece) == NULL)
 		fail_msg("no \"%s\" in: %s", piece, text);
 }
-
-#endif
