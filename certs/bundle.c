@@ -13,9 +13,6 @@
 #include "lib/base/err.h"
 #include "lib/crypto/crypto.h"
 
-/* DER bytes of the roots that one call may add. */
-#define ROOTS_BYTES (CERT_BUNDLE_ROOTS * 8192)
-
 /* Refcounted; owns its domains. */
 struct cert_bundle {
 	atomic_uint refs;
@@ -196,7 +193,7 @@ int cert_bundle_add(struct cert_bundle *b, struct str trust_domain, struct str r
 	size_t n;
 	if (!spiffe_td_valid(trust_domain))
 		return ERR_INVAL;
-	int err = pem_or_der(roots, "CERTIFICATE", ROOTS_BYTES, &der, &n);
+	int err = pem_or_der(roots, "CERTIFICATE", CERT_BUNDLE_BYTES, &der, &n);
 	if (err != 0)
 		return err == ERR_NOTFOUND ? ERR_INVAL : err;
 	err = add_der(b, trust_domain, str_make(der, n));

@@ -80,6 +80,7 @@ enum cert_verdict cert_verify(const struct cert_chain *c, const struct cert_bund
 
 #define CERT_BUNDLE_DOMAINS 64
 #define CERT_BUNDLE_ROOTS 16
+#define CERT_BUNDLE_BYTES (128 * 1024) /* DER bytes that one call may add */
 
 /*
  * Empty bundle; then add, before anybody else has it. 0, ERR_INVAL, ERR_LIMIT (domains, roots of
