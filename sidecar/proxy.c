@@ -306,7 +306,8 @@ struct proxy *proxy_new(const struct proxy_env *env, const struct sidecar_params
 		.log = env->log,
 		.rng = env->rng,
 		.orig_dst = env->orig_dst,
-		.orig_dst_arg = env->orig_dst_arg};
+		.orig_dst_arg = env->orig_dst_arg,
+		.mark = env->mark};
 	p->obj.magic = PROXY_MAGIC;
 	p->env = *env;
 	p->params = params;

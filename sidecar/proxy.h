@@ -21,6 +21,8 @@ struct proxy_env {
 	struct rng *rng;
 	orig_dst_fn *orig_dst;
 	void *orig_dst_arg;
+	uint32_t
+		mark; /* of dialled sockets; 0: none (a uid of our own keeps them out of capture) */
 	struct addr bind; /* simulation: all listeners bind this address; ADDR_NONE: each its own */
 };
 

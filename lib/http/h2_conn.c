@@ -155,18 +155,22 @@ static bool h2_settled(const struct http_conn *c)
 
 /* -- draining -- */
 
+/* No stream will be opened any more. */
+static bool h2_is_leaving(const struct h2 *h)
+{
+	return h->c->draining ||
+		(h->c->role == HTTP_CLIENT &&
+			nghttp2_session_get_next_stream_id(h->session) > INT32_MAX);
+}
+
+/* A client needs no grace: it knows of every request. */
 static bool h2_is_over(const struct h2 *h)
 {
 	const struct http_conn *c = h->c;
 
-	if (c->state != HTTP_CONN_OPEN || c->n_streams > 0 || h->doomed)
+	if (c->state != HTTP_CONN_OPEN || c->n_streams > 0 || h->doomed || !h2_is_leaving(h))
 		return false;
-	if (h->goaway_in)
-		return true;
-	/* A client needs no grace: it knows of every request. */
-	if (c->role == HTTP_CLIENT)
-		return c->draining || nghttp2_session_get_next_stream_id(h->session) > INT32_MAX;
-	return h->drain == H2_DRAIN_SAID;
+	return c->role == HTTP_CLIENT || h->goaway_in || h->drain == H2_DRAIN_SAID;
 }
 
 static void h2_on_rest(void *arg)
@@ -179,7 +183,7 @@ static void h2_on_rest(void *arg)
 
 void h2_rest(struct h2 *h)
 {
-	if (h2_is_over(h))
+	if (h->c->state == HTTP_CONN_OPEN && h2_is_leaving(h))
 		loop_defer(&h->rest);
 }
 

@@ -43,6 +43,7 @@ static struct h2_mem_block *block_take(struct h2_mem *m, uint32_t class, size_t 
 
 	if (b == NULL) {
 		b = mem_alloc(sizeof(*b) + size);
+		m->fresh++;
 	} else {
 		m->idle[class] = b->next;
 		m->idle_bytes -= size;

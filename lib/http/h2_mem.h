@@ -19,6 +19,7 @@ struct h2_mem {
 	nghttp2_mem vt;
 	struct h2_mem_block *idle[H2_MEM_CLASSES];
 	size_t used, idle_bytes; /* capacity of blocks handed out; of blocks that wait */
+	size_t fresh;            /* blocks that came from the system so far */
 	size_t max;              /* of used: beyond it nghttp2 is told that memory is out */
 };
 

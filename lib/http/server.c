@@ -124,7 +124,9 @@ static void on_close_timeout(void *arg)
 	struct http_server *s = server_cast(arg);
 
 	LIST_EACH(&s->conns, n)
-	http_conn_end(CONTAINER_OF(n, struct server_conn, node)->http, REASON_DRAINING);
+	{
+		http_conn_end(CONTAINER_OF(n, struct server_conn, node)->http, REASON_DRAINING);
+	}
 }
 
 static struct http_limits server_limits(void)
@@ -184,6 +186,14 @@ void http_server_close(struct http_server **server)
 	listener_close(&s->listener);
 	loop_timer_start(&s->close_timer, HTTP_SERVER_CLOSE_NS);
 	LIST_EACH(&s->conns, n)
-	http_conn_drain(CONTAINER_OF(n, struct server_conn, node)->http);
+	{
+		struct http_conn *http = CONTAINER_OF(n, struct server_conn, node)->http;
+
+		/* Draining would wait for a last request, which nobody would answer. */
+		if (http_conn_streams(http) == 0)
+			http_conn_end(http, REASON_OK);
+		else
+			http_conn_drain(http);
+	}
 	finish_if_over(s);
 }

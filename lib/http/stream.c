@@ -207,6 +207,7 @@ void stream_send_head(struct http_stream *s, const struct http_head *head, bool 
 		ok = stream_length_holds(s, true);
 	if (!ok)
 		return;
+	http_stream_touch(s); /* a tunnel has more time */
 	end = end || s->out_void;
 	s->out = end ? PART_TRAILERS : PART_BODY;
 	s->send_end = end;

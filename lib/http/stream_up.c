@@ -166,6 +166,7 @@ bool http_up_head(struct http_stream *s, bool end)
 		return false;
 	if (end && s->expect_in != 0 && s->expect_in != HTTP_LENGTH_UNKNOWN)
 		return stream_bad(s, "the body does not have the declared length");
+	http_stream_touch(s); /* a tunnel has more time */
 	s->in = end ? PART_DONE : PART_BODY;
 	s->times.head_in = loop_now(c->env.loop);
 	if (end)

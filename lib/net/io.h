@@ -57,8 +57,9 @@ struct io_ops {
 	void (*want)(struct io *io, unsigned events);
 	/* Fills in what this layer knows, after the layer below has. */
 	void (*info)(const struct io *io, struct io_info *info);
-	/* Stops all watchers, closes the layer below, frees at the end of the turn. reset: RST
-	 * instead of FIN where there is a socket. */
+	/* No event comes after it; frees at the end of a turn. What write took is still sent, in
+	 * the background and for a bounded time, as a kernel does after close(2). reset: nothing is
+	 * sent any more, and RST instead of FIN where there is a socket. */
 	void (*close)(struct io *io, bool reset);
 };
 

@@ -35,7 +35,8 @@ int listener_open(struct net *net, const struct listen_config *cfg, listen_accep
 struct addr listener_addr(const struct listener *l);
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
-/* Accepts refused or put off because descriptors ran out. */
+/* Accepts refused or put off because descriptors ran out: for a second connections wait in the
+ * kernel's queue, then they are refused with RST until there are descriptors again. */
 uint64_t listener_starved(const struct listener *l);
 void listener_close(struct listener **l);
 

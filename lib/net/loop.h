@@ -24,6 +24,7 @@ struct loop *loop_new(const struct clock *clock);
 void loop_free(struct loop **loop);
 /* Runs until loop_stop, or until nothing is left that could wake it. */
 void loop_run(struct loop *loop);
+/* The turn is finished first. Before loop_run: that runs what is queued, and returns. */
 void loop_stop(struct loop *loop);
 
 /* Time of this turn: monotonic and wall, nanoseconds. One clock read per turn; outside of turns the

@@ -10,7 +10,7 @@
 
 struct relay;
 
-/* Bytes that passed, and how it went; valid until relay_free. */
+/* Bytes that passed, and how it went; valid until the relay goes. */
 struct relay_facts {
 	uint64_t a_to_b, b_to_a;
 	uint64_t first_byte_a_ns, first_byte_b_ns; /* loop time at which the first byte of that side
@@ -30,8 +30,8 @@ struct relay_config {
 };
 
 /*
- * Takes both ios. a_first and b_first (may be NULL) are bytes already read from a and b; moved out.
- * Ends by calling end once, after which the relay frees itself at the end of the turn.
+ * Takes both ios. a_first and b_first (may be NULL; on pool) are bytes already read from a and b;
+ * moved out. Ends by calling end once, after which the relay frees itself at the end of the turn.
  */
 struct relay *relay_start(struct io *a, struct io *b, struct buf_pool *pool,
 	const struct relay_config *cfg, struct buf *a_first, struct buf *b_first, relay_end_fn *end,

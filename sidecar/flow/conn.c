@@ -24,7 +24,9 @@ struct conn *conn_new(struct flow *f, enum span_direction direction, struct io *
 {
 	const char *why = NULL;
 	f->stats.accepted++;
-	if (f->snap == NULL || f->stats.conns >= f->max_conns)
+	if (f->snap == NULL)
+		why = flow_reason(MESH_NOT_READY)->label;
+	else if (f->stats.conns >= f->max_conns)
 		why = flow_reason(REASON_OVERLOAD)->label;
 	else if (flow_stale(f))
 		why = flow_reason(MESH_STALE)->label;
@@ -75,6 +77,8 @@ static void conn_release(struct conn *c, bool reset)
 	c->load = NULL;
 	if (c->timer.loop != NULL)
 		loop_timer_stop(&c->timer);
+	if (c->retire.loop != NULL)
+		loop_timer_stop(&c->retire);
 }
 
 void conn_end(struct conn *c, int reason, const char *detail, bool reset)

@@ -59,6 +59,7 @@ struct conn {
 	int spec_reason;
 	struct relay *relay;
 	struct http_conn *http;
+	struct loop_timer retire;             /* HTTP: before either leaf expires */
 	struct list requests;                 /* struct request of this connection */
 	const struct mesh_endpoint *endpoint; /* raw TCP: chosen */
 	struct balance_load *load;

@@ -115,7 +115,7 @@ static void init_connect(struct flow *f)
 		.connect_timeout_ns = p->connect_timeout,
 		.tls_timeout_ns = p->handshake_timeout,
 		.user_timeout_ms = (int)(p->user_timeout / NS_PER_MS),
-		.mark = 0};
+		.mark = f->env.mark};
 }
 
 struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *params,

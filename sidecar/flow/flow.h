@@ -24,6 +24,7 @@ struct flow_env {
 	struct rng *rng;
 	orig_dst_fn *orig_dst;
 	void *orig_dst_arg;
+	uint32_t mark;
 };
 
 /* Counted here and read by the admin endpoint. */

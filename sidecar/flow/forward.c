@@ -105,7 +105,7 @@ static void commit(struct request *r, const struct http_head *head)
 	r->span.status = head->status;
 	if (r->grpc)
 		r->span.grpc_status = grpc_status_of(&head->fields);
-	r->tunnel = r->head->protocol.n > 0 && (head->status == 101 || head->status == 200);
+	r->tunnel = r->head->protocol.n > 0 && head->status == 101;
 }
 
 void forward_up_head(struct request *r, struct http_head *head, bool end)
@@ -117,8 +117,6 @@ void forward_up_head(struct request *r, struct http_head *head, bool end)
 		return;
 	}
 	commit(r, head);
-	if (r->tunnel)
-		headers_fit_upgrade_response(head, r->head->protocol, r->down_version);
 	stream_send_head(r->down, head, end);
 	if (end)
 		response_done(r);

@@ -160,12 +160,10 @@ static enum step_next step_send(struct request *r)
 	if (r->head->protocol.n > 0 && !http_conn_can_upgrade(upc))
 		return fail(r, REASON_UNSUPPORTED,
 			"the upstream does not take upgrades over HTTP/2");
-	struct http_head head = *r->head;
-	headers_fit_upgrade_request(&head, http_conn_version(upc));
 	bool end = r->body_end && buf_len(&r->held) == 0 && r->trailers == NULL &&
-		head.protocol.n == 0;
+		r->head->protocol.n == 0;
 	a->head_sent = true;
-	stream_send_head(a->up, &head, end);
+	stream_send_head(a->up, r->head, end);
 	r->body_sent_end = end;
 	if (!end)
 		forward_request_body(r);

@@ -110,9 +110,5 @@ void reply_reason(struct request *r, int reason);
 size_t headers_strip_reserved(struct http_fields *fields);
 /* Inbound: what the application learns of its caller. */
 void headers_set_identity(struct http_fields *fields, struct str own_id, struct str peer_id);
-/* Makes an upgrade request or its answer fit the version of the next hop. */
-void headers_fit_upgrade_request(struct http_head *head, enum http_version next);
-void headers_fit_upgrade_response(struct http_head *head, struct str protocol,
-	enum http_version next);
 
 #endif

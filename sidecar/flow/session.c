@@ -28,15 +28,29 @@ static void on_end(void *arg, struct http_conn *h, enum reason reason)
 
 static const struct http_conn_events session_events = {.on_stream = on_stream, .on_end = on_end};
 
+/* Either leaf is about to expire: what comes next shall come under a fresh one (GOAWAY, or
+ * "Connection: close"). */
+static void on_retire(void *arg)
+{
+	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
+	if (c->http != NULL)
+		http_conn_drain(c->http);
+}
+
 void session_start(struct conn *c, enum http_version version)
 {
 	struct flow *f = c->flow;
 	struct io *io = c->io;
+	uint64_t retire_in;
 	bool trusted = c->direction == SPAN_INBOUND && c->mesh_peer;
 	c->io = NULL;
 	conn_set_state(c, CONN_HTTP);
 	c->http = http_conn_new(&f->env.http, io, HTTP_SERVER, version, &f->down_limits, trusted,
 		&session_events, c);
+	if (upstream_retire_in(http_conn_io(c->http), &retire_in)) {
+		loop_timer_init(&c->retire, f->env.http.loop, on_retire, c);
+		loop_timer_at(&c->retire, flow_now(f) + retire_in);
+	}
 	if (f->draining && c->direction == SPAN_INBOUND)
 		http_conn_drain(c->http);
 }

@@ -6,21 +6,30 @@
 
 #include "sidecar/flow/conn.h"
 
+#define TCP_ATTEMPTS 3
+
+static void name_endpoint(struct conn *c)
+{
+	if (c->direction != SPAN_OUTBOUND)
+		return;
+	if (c->endpoint != NULL) {
+		c->span.dest.workload = c->endpoint->workload;
+		c->span.dest.ns = c->endpoint->ns;
+		c->span.dest.identity = c->endpoint->spiffe_id;
+		c->span.tls = c->endpoint->meshed;
+	} else if (c->dest.kind == DEST_SELF) {
+		c->span.dest = c->span.source;
+		c->span.tls = true;
+	}
+}
+
 static void open_span(struct conn *c, const char *protocol)
 {
 	conn_fill_span(c, c->snap, &c->dest, &c->span);
 	c->span.protocol = protocol;
 	c->span.start_ns = c->accepted_ns;
 	c->span.attempts = 1;
-	if (c->direction == SPAN_OUTBOUND && c->endpoint != NULL) {
-		c->span.dest.workload = c->endpoint->workload;
-		c->span.dest.ns = c->endpoint->ns;
-		c->span.dest.identity = c->endpoint->spiffe_id;
-		c->span.tls = c->endpoint->meshed;
-	} else if (c->direction == SPAN_OUTBOUND && c->dest.kind == DEST_SELF) {
-		c->span.dest = c->span.source;
-		c->span.tls = true;
-	}
+	name_endpoint(c);
 	c->span_open = true;
 	telemetry_tcp_opened(c->flow->telemetry, &c->span);
 }
@@ -58,6 +67,29 @@ static void start_relay(struct conn *c, struct io *up, struct buf *up_first)
 		on_relay_end, c);
 }
 
+static void on_connected(void *arg, struct io *io, const struct connect_failure *failure);
+
+/* Not a byte has left us: another endpoint of the service will do as well. True where one is being
+ * tried. */
+static bool try_elsewhere(struct conn *c)
+{
+	struct connect_target target;
+	const char *detail;
+	if (c->direction != SPAN_OUTBOUND || c->dest.kind != DEST_SERVICE ||
+		c->dest.service->n_endpoints < 2 || c->span.attempts >= TCP_ATTEMPTS)
+		return false;
+	if (c->load != NULL)
+		c->load->in_flight--;
+	c->load = NULL;
+	if (outbound_tcp_target(c, &target, &detail) != 0)
+		return false;
+	c->span.attempts++;
+	name_endpoint(c);
+	c->span.upstream = target.to;
+	c->connect = connect_start(&c->flow->connect, &target, on_connected, c);
+	return true;
+}
+
 static void on_connected(void *arg, struct io *io, const struct connect_failure *failure)
 {
 	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
@@ -68,7 +100,8 @@ static void on_connected(void *arg, struct io *io, const struct connect_failure 
 	}
 	if (c->load != NULL)
 		c->load->failed_until = flow_now(c->flow) + c->flow->params->eject_time;
-	conn_end(c, failure->reason, failure->text, true);
+	if (!try_elsewhere(c))
+		conn_end(c, failure->reason, failure->text, true);
 }
 
 void tcp_start(struct conn *c, const struct connect_target *target, const char *protocol)

@@ -143,3 +143,16 @@ void connect_cancel(struct connect **cp)
 	tls_handshake_cancel(&c->handshake);
 	loop_defer_free(net_loop(c->env->net), c, connect_free);
 }
+
+bool upstream_retire_in(const struct io *io, uint64_t *ns)
+{
+	struct io_info info = {0};
+	io_info(io, &info);
+	int64_t end = info.own_not_after, now = (int64_t)(loop_wall(io->loop) / NS_PER_S);
+	if (info.peer_not_after != 0 && (end == 0 || info.peer_not_after < end))
+		end = info.peer_not_after;
+	if (end == 0)
+		return false;
+	*ns = end - RETIRE_MARGIN_S > now ? (uint64_t)(end - RETIRE_MARGIN_S - now) * NS_PER_S : 0;
+	return true;
+}

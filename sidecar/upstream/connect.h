@@ -45,6 +45,13 @@ struct connect_failure {
 /* io is NULL on failure. Exactly once, never from inside connect_start. */
 typedef void connect_done_fn(void *arg, struct io *io, const struct connect_failure *failure);
 
+/*
+ * How long an HTTP connection over io may take new requests: until RETIRE_MARGIN_S before the first
+ * of both leaves expires. False where it has no leaves.
+ */
+#define RETIRE_MARGIN_S 60
+bool upstream_retire_in(const struct io *io, uint64_t *ns);
+
 struct connect;
 struct connect *connect_start(const struct connect_env *env, const struct connect_target *target,
 	connect_done_fn *done, void *arg);

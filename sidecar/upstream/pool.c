@@ -51,6 +51,7 @@ struct pool_conn {
 	struct pool *pool;
 	struct connect *connect;
 	struct http_conn *http;
+	struct loop_timer retire; /* before either leaf expires */
 	bool used;
 };
 
@@ -138,6 +139,7 @@ static void pool_check_idle(struct pool *pool)
 
 static void conn_remove(struct pool_conn *pc)
 {
+	loop_timer_stop(&pc->retire);
 	list_remove(&pc->node);
 	pc->pool->n_conns--;
 	pc->pool->owner->n_conns--;
@@ -168,10 +170,19 @@ static void on_conn_end(void *arg, struct http_conn *c, enum reason reason)
 static const struct http_conn_events conn_events = {
 	.on_room = on_conn_room, .on_idle = on_conn_room, .on_end = on_conn_end};
 
+/* GOAWAY, or no reuse: the next request makes a connection under fresh leaves. */
+static void on_retire(void *arg)
+{
+	struct pool_conn *pc = OBJ_CAST(struct pool_conn, POOL_CONN_MAGIC, arg);
+	if (pc->http != NULL)
+		http_conn_drain(pc->http);
+}
+
 static void on_connected(void *arg, struct io *io, const struct connect_failure *failure)
 {
 	struct pool_conn *pc = OBJ_CAST(struct pool_conn, POOL_CONN_MAGIC, arg);
 	struct pool *pool = pc->pool;
+	uint64_t retire_in;
 	pc->connect = NULL;
 	if (io == NULL) {
 		struct pool_failure f = {failure->reason, failure->verdict, failure->text};
@@ -186,6 +197,8 @@ static void on_connected(void *arg, struct io *io, const struct connect_failure 
 	pool->owner->opened++;
 	pc->http = http_conn_new(&pool->owner->http, io, HTTP_CLIENT, pool->version,
 		&pool->owner->limits, true, &conn_events, pc);
+	if (upstream_retire_in(io, &retire_in))
+		loop_timer_at(&pc->retire, loop_now(pool->owner->http.loop) + retire_in);
 	pool_serve(pool);
 }
 
@@ -194,6 +207,7 @@ static void pool_dial(struct pool *pool)
 	struct pool_conn *pc = MEM_NEW(struct pool_conn);
 	pc->obj.magic = POOL_CONN_MAGIC;
 	pc->pool = pool;
+	loop_timer_init(&pc->retire, pool->owner->http.loop, on_retire, pc);
 	list_append(&pool->dialing, &pc->node);
 	pool->n_conns++;
 	pool->owner->n_conns++;

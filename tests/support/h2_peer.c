@@ -21,11 +21,22 @@ static void peer_init(struct h2_peer *p, struct h2_world *w, struct io **io)
 	assert_int_equal(nghttp2_hd_inflate_new(&p->inflater), 0);
 }
 
-void h2_peer_client(struct h2_peer *p, struct h2_world *w)
+void h2_peer_bare(struct h2_peer *p, struct h2_world *w, unsigned end)
+{
+	peer_init(p, w, &w->io[end]);
+}
+
+void h2_peer_client_mute(struct h2_peer *p, struct h2_world *w)
 {
 	peer_init(p, w, &w->io[0]);
 	h2_put_raw(p, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
 	h2_put(p, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+	h2_peer_run(p);
+}
+
+void h2_peer_client(struct h2_peer *p, struct h2_world *w)
+{
+	h2_peer_client_mute(p, w);
 	h2_put(p, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0);
 	h2_peer_run(p);
 }

@@ -36,6 +36,10 @@ struct h2_peer {
 
 /* Takes w->io[0] (playing the client) or w->io[1] (playing the server) and sends its preface. */
 void h2_peer_client(struct h2_peer *p, struct h2_world *w);
+/* As the first, but it acknowledges no SETTINGS. */
+void h2_peer_client_mute(struct h2_peer *p, struct h2_world *w);
+/* Takes its end and sends nothing yet. */
+void h2_peer_bare(struct h2_peer *p, struct h2_world *w, unsigned end);
 void h2_peer_server(struct h2_peer *p, struct h2_world *w);
 void h2_peer_close(struct h2_peer *p);
 

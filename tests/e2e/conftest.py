@@ -1,0 +1,78 @@
+"""Fixtures of the end-to-end tests: meshes that record every pod's veth, and the judgement over the
+recordings when the run ends."""
+
+import os
+import socket
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from weftnet import Mesh, pcap  # noqa: E402
+
+VIOLATIONS = []
+
+
+def pytest_collection_modifyitems(config, items):
+    if os.geteuid() != 0:
+        pytest.exit("the end-to-end tests make network namespaces: run them as root", returncode=3)
+
+
+class RecordedMesh(Mesh):
+    """A mesh whose recordings are judged before they go."""
+
+    def close(self):
+        if not self.closed:
+            for p in self.pods.values():
+                if p.recorder is not None:
+                    p.recorder.stop()
+            self.judge()
+        super().close()
+
+    def judge(self):
+        meshed = set()
+        for p in self.pods.values():
+            if p.meshed and p.sidecar is not None:
+                meshed |= {socket.inet_pton(socket.AF_INET, p.ip4), socket.inet_pton(socket.AF_INET6, p.ip6)}
+        for p in self.pods.values():
+            if p.recorder is None:
+                continue
+            for src, sport, dst, dport, head in pcap.judge(p.recorder.path, meshed):
+                fam = socket.AF_INET if len(src) == 4 else socket.AF_INET6
+                VIOLATIONS.append(f"{p.name}: {socket.inet_ntop(fam, src)}:{sport} -> "
+                                  f"{socket.inet_ntop(fam, dst)}:{dport}: {head!r}")
+
+
+def make_mesh(**kw):
+    return RecordedMesh(**kw)
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    with make_mesh() as m:
+        yield m
+
+
+@pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
+def family(request):
+    return request.param
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if VIOLATIONS:
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter):
+    if VIOLATIONS:
+        terminalreporter.section("plaintext between meshed pods", sep="=", red=True)
+        for v in VIOLATIONS:
+            terminalreporter.write_line(v)
+    else:
+        terminalreporter.write_line("recordings: every TCP payload between meshed pods was TLS 1.3")
+
+
+def url(ip, port, path="/"):
+    host = f"[{ip}]" if ":" in ip else ip
+    return f"http://{host}:{port}{path}"
