@@ -79,10 +79,10 @@ int command_run(const struct command_group *group, int argc, char **argv)
 /* Our parser of flags has long ones alone; -o is what people type for the format of the output. */
 static void lengthen(int argc, char **argv)
 {
-	static char output[] = "--output";
+	static const char output[] = "--output";
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
 		if (strcmp(argv[i], "-o") == 0)
-			argv[i] = output;
+			argv[i] = (char *)(uintptr_t)output;
 }
 
 bool command_load(const struct conf_program *prog, int argc, char **argv, int min, int max,
