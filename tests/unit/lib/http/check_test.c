@@ -1,11 +1,12 @@
 /*
- * http_check_head and http_check_trailers by themselves, for both versions: what each codec may hand up, what is refused with which reason,
- * and what is left of the fields.
+ * http_check_head and http_check_trailers by themselves, for both versions: what each codec may
+ * hand up, what is refused with which reason, and what is left of the fields.
  */
 #include "lib/http/codec.h"
 #include "tests/unit/lib/http/fixture.h"
 
-/* A head as a codec fills it in, and what becomes of it: 0 or a reason, and the fields that are left as "name: value\n". */
+/* A head as a codec fills it in, and what becomes of it: 0 or a reason, and the fields that are
+ * left as "name: value\n". */
 struct row {
 	const char *what;
 	int version; /* 10, 11, 20 */
@@ -22,19 +23,21 @@ struct row {
 static const struct row rows[] = {
 	/* HTTP/1.1 requests */
 	{"plain", 11, "GET", "", "/", "", 0, "host: a\nx: y", 0, "x: y\n"},
-	{"named by connection", 11, "GET", "", "/", "", 0, "host: a\nconnection: X, close\nx: y\nz: 1", 0,
-		"z: 1\n"},
-	{"host by connection", 11, "GET", "", "/", "", 0, "host: a\nconnection: host, content-length", 0, ""},
+	{"named by connection", 11, "GET", "", "/", "", 0,
+		"host: a\nconnection: X, close\nx: y\nz: 1", 0, "z: 1\n"},
+	{"host by connection", 11, "GET", "", "/", "", 0,
+		"host: a\nconnection: host, content-length", 0, ""},
 	{"hop-by-hop", 11, "GET", "", "/", "", 0,
-		"host: a\nkeep-alive: 1\nproxy-connection: x\nte: gzip\nupgrade: h2c\ntrailer: x", 0,
-		"trailer: x\n"},
+		"host: a\nkeep-alive: 1\nproxy-connection: x\nte: gzip\nupgrade: h2c\ntrailer: x",
+		0, "trailer: x\n"},
 	{"upper case name", 11, "GET", "", "/", "", 0, "host: a\nX: y", BAD, NULL},
 	{"no host", 11, "GET", "", "/", "", 0, "", BAD, NULL},
 	{"host and authority", 11, "GET", "A", "/", "", 0, "host: a", 0, ""},
 	{"another authority", 11, "GET", "b", "/", "", 0, "host: a", BAD, NULL},
 	{"HTTP/1.0 with authority", 10, "GET", "a", "/", "", 0, "", 0, ""},
 	{"lower case method", 11, "get", "", "/", "", 0, "host: a", BAD, NULL},
-	{"upgrade", 11, "GET", "", "/", "", 0, "host: a\nconnection: upgrade\nupgrade: h2c, websocket", 0, ""},
+	{"upgrade", 11, "GET", "", "/", "", 0,
+		"host: a\nconnection: upgrade\nupgrade: h2c, websocket", 0, ""},
 
 	/* HTTP/2 requests */
 	{"plain, 2", 20, "GET", "a", "/", "", 0, "x: y", 0, "x: y\n"},
@@ -56,7 +59,8 @@ static const struct row rows[] = {
 	{"empty path", 20, "GET", "a", "", "", 0, "", BAD, NULL},
 	{"method with space", 20, "GET / HTTP/1.1", "a", "/", "", 0, "", BAD, NULL},
 	{"user information", 20, "GET", "u@a", "/", "", 0, "", BAD, NULL},
-	{"two lengths, 2", 20, "POST", "a", "/", "", 0, "content-length: 1\ncontent-length: 1", BAD, NULL},
+	{"two lengths, 2", 20, "POST", "a", "/", "", 0, "content-length: 1\ncontent-length: 1", BAD,
+		NULL},
 	{"CONNECT", 20, "CONNECT", "a:80", "", "", 0, "", 0, ""},
 	{"CONNECT with path", 20, "CONNECT", "a:80", "/", "", 0, "", BAD, NULL},
 	{"CONNECT without port", 20, "CONNECT", "a", "", "", 0, "", BAD, NULL},
@@ -67,11 +71,13 @@ static const struct row rows[] = {
 	{"protocol without CONNECT", 20, "GET", "a", "/", "websocket", 0, "", BAD, NULL},
 
 	/* responses */
-	{"answer", 11, "", "", "", "", 200, "x: y\nconnection: z\nz: 1\nhost: h\nupgrade: h2c", 0, "x: y\n"},
+	{"answer", 11, "", "", "", "", 200, "x: y\nconnection: z\nz: 1\nhost: h\nupgrade: h2c", 0,
+		"x: y\n"},
 	{"answer, 2", 20, "", "", "", "", 200, "x: y", 0, "x: y\n"},
 	{"answer with connection, 2", 20, "", "", "", "", 200, "connection: close", UP, NULL},
 	{"answer with coding, 2", 20, "", "", "", "", 200, "transfer-encoding: chunked", UP, NULL},
-	{"101 by upgrade", 11, "", "", "", "", 101, "connection: upgrade\nupgrade: websocket", 0, ""},
+	{"101 by upgrade", 11, "", "", "", "", 101, "connection: upgrade\nupgrade: websocket", 0,
+		""},
 	{"101 without", 11, "", "", "", "", 101, "upgrade: websocket", UP, NULL},
 	{"status 99", 20, "", "", "", "", 99, "", UP, NULL},
 	{"204 with length", 20, "", "", "", "", 204, "content-length: 1", UP, NULL},
@@ -117,7 +123,7 @@ static void test_table(void **state)
 		fill(&h, row, &a);
 		int r = http_check_head(&h, &limits, &detail);
 		bool ok = r == row->reason && (r != 0) == (detail != NULL) &&
-			  (r != 0 || fields_are(&h.fields, &a, row->left));
+			(r != 0 || fields_are(&h.fields, &a, row->left));
 
 		if (!ok)
 			print_error("%s: %d (%s)\n", row->what, r, detail != NULL ? detail : "");
@@ -130,7 +136,8 @@ static void test_table(void **state)
 static int check_request(struct http_head *h, int version, const char *fields, struct arena *a)
 {
 	struct http_limits limits = http_limits_default();
-	struct row row = {"", version, "GET", version == 20 ? "a" : "", "/", "", 0, fields, 0, NULL};
+	struct row row = {
+		"", version, "GET", version == 20 ? "a" : "", "/", "", 0, fields, 0, NULL};
 	const char *detail;
 
 	fill(h, &row, a);
@@ -144,14 +151,20 @@ static void test_what_members_say(void **state)
 
 	(void)state;
 	arena_init(&a, NULL);
-	assert_int_equal(check_request(&h, 11, "host: a:80\nte: x, Trailers\nexpect: 100-Continue\ncontent-length: 7", &a), 0);
+	assert_int_equal(
+		check_request(&h, 11,
+			"host: a:80\nte: x, Trailers\nexpect: 100-Continue\ncontent-length: 7", &a),
+		0);
 	assert_true(h.te_trailers && h.expect_continue && h.keep_alive);
 	assert_true(str_eq(h.authority, STR("a:80")));
 	assert_int_equal(h.length, 7);
-	assert_int_equal(check_request(&h, 11, "host: a\nconnection: Close\ntransfer-encoding: Chunked", &a), 0);
+	assert_int_equal(check_request(&h, 11,
+				 "host: a\nconnection: Close\ntransfer-encoding: Chunked", &a),
+		0);
 	assert_false(h.keep_alive || h.te_trailers || h.expect_continue);
 	assert_true(h.length == HTTP_LENGTH_UNKNOWN);
-	assert_int_equal(check_request(&h, 10, "connection: keep-alive\nexpect: 100-continue", &a), 0);
+	assert_int_equal(check_request(&h, 10, "connection: keep-alive\nexpect: 100-continue", &a),
+		0);
 	assert_true(h.keep_alive);
 	assert_false(h.expect_continue);
 	assert_int_equal(h.length, 0);
@@ -159,7 +172,8 @@ static void test_what_members_say(void **state)
 	assert_false(h.keep_alive);
 	assert_int_equal(check_request(&h, 20, "authorization: b\ncookie: c\nx: y", &a), 0);
 	assert_true(h.length == HTTP_LENGTH_UNKNOWN);
-	assert_true(h.fields.v[0].never_index && h.fields.v[1].never_index && !h.fields.v[2].never_index);
+	assert_true(h.fields.v[0].never_index && h.fields.v[1].never_index &&
+		!h.fields.v[2].never_index);
 	arena_clear(&a);
 }
 
@@ -194,9 +208,10 @@ static void test_trailers(void **state)
 	(void)state;
 	arena_init(&a, NULL);
 	http_fields_init(&t, &a);
-	http_support_fields(&t, "grpc-status: 0\ncontent-length: 1\ntransfer-encoding: chunked\nhost: a\n"
-				"authorization: x\nset-cookie: y\nGrpc-Message: z\nx bad: 1\nx-cr: a\rb\n"
-				"te: trailers\ncontent-type: t\nx-last: 1");
+	http_support_fields(&t,
+		"grpc-status: 0\ncontent-length: 1\ntransfer-encoding: chunked\nhost: a\n"
+		"authorization: x\nset-cookie: y\nGrpc-Message: z\nx bad: 1\nx-cr: a\rb\n"
+		"te: trailers\ncontent-type: t\nx-last: 1");
 	http_check_trailers(&t);
 	assert_true(fields_are(&t, &a, "grpc-status: 0\nx-last: 1\n"));
 	arena_clear(&a);

@@ -1,6 +1,7 @@
 /*
- * HTTP/1 client against HTTP/1 server, both ours: long bodies both ways in little memory, readers that hold back, and faults at random
- * moments, after which nothing may be held and every exchange must have ended once.
+ * HTTP/1 client against HTTP/1 server, both ours: long bodies both ways in little memory, readers
+ * that hold back, and faults at random moments, after which nothing may be held and every exchange
+ * must have ended once.
  */
 #include "tests/unit/lib/http/fixture.h"
 
@@ -121,7 +122,8 @@ static void test_many_exchanges(void **state)
 	p.server.reply_body = "answer";
 	pair_connect(&p);
 	for (unsigned i = 0; i < 20000; i++) {
-		struct exchange *x = http_user_request(&p.client, "GET", "/", "x-one: 1\nx-two: 2", 0, true);
+		struct exchange *x =
+			http_user_request(&p.client, "GET", "/", "x-one: 1\nx-two: 2", 0, true);
 
 		assert_non_null(x);
 		http_world_settle(&p.w);

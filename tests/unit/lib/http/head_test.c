@@ -1,5 +1,6 @@
 /*
- * Lists of fields, copies of heads, and the grammar of tokens, values, paths and authorities: tables of what is and what is not.
+ * Lists of fields, copies of heads, and the grammar of tokens, values, paths and authorities:
+ * tables of what is and what is not.
  */
 #include "lib/http/h1_write.h"
 #include "tests/unit/lib/http/fixture.h"
@@ -89,21 +90,22 @@ static void try_all(bool (*is)(struct str s), const struct sample *v, size_t n)
 static void test_tokens_and_values(void **state)
 {
 	static const struct sample tokens[] = {{L("x"), true}, {L("!#$%&'*+-.^_`|~09azAZ"), true},
-		{L(""), false}, {L("a b"), false}, {L("a:"), false}, {L("a\0"), false}, {L("\xe9"), false},
-		{L("a/b"), false}, {L("(a)"), false}, {L("a\x7f"), false}};
-	static const struct sample values[] = {{L(""), true}, {L("a b\tc"), true}, {L("\xff\x80"), true},
-		{L(" a"), false}, {L("a "), false}, {L("\ta"), false}, {L("a\r\nb"), false},
-		{L("a\rb"), false}, {L("a\nb"), false}, {L("a\0b"), false}, {L("a\x7f"), false},
-		{L("a\x1f"), false}, {L("\v"), false}};
+		{L(""), false}, {L("a b"), false}, {L("a:"), false}, {L("a\0"), false},
+		{L("\xe9"), false}, {L("a/b"), false}, {L("(a)"), false}, {L("a\x7f"), false}};
+	static const struct sample values[] = {{L(""), true}, {L("a b\tc"), true},
+		{L("\xff\x80"), true}, {L(" a"), false}, {L("a "), false}, {L("\ta"), false},
+		{L("a\r\nb"), false}, {L("a\rb"), false}, {L("a\nb"), false}, {L("a\0b"), false},
+		{L("a\x7f"), false}, {L("a\x1f"), false}, {L("\v"), false}};
 
 	(void)state;
 	try_all(http_is_token, tokens, sizeof(tokens) / sizeof(tokens[0]));
 	try_all(http_is_field_value, values, sizeof(values) / sizeof(values[0]));
 	for (unsigned c = 0; c < 256; c++) {
 		char byte = (char)c;
-		bool tchar = c != 0 && strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-					      "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-				       (int)c) != NULL;
+		bool tchar = c != 0 &&
+			strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+			       "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+				(int)c) != NULL;
 
 		assert_int_equal(http_is_token(str_make(&byte, 1)), tchar);
 	}
@@ -123,15 +125,16 @@ static void test_paths(void **state)
 static void test_authorities(void **state)
 {
 	static const struct sample authorities[] = {{L("a"), true}, {L("A.b-c_d~1."), true},
-		{L("a:0"), true}, {L("a:65535"), true}, {L("10.0.0.1:80"), true}, {L("[::1]"), true},
-		{L("[::ffff:10.0.0.1]:80"), true}, {L("a%2fb"), true}, {L("a!$&'()*+;=b"), true},
-		{L(""), false}, {L(":80"), false}, {L("a:"), false}, {L("a:65536"), false},
-		{L("a:8o"), false}, {L("a:-1"), false}, {L("a:1:2"), false}, {L("a,b"), false},
-		{L("u@a"), false}, {L("a b"), false}, {L("a/b"), false}, {L("a?b"), false},
-		{L("a#b"), false}, {L("a\\b"), false}, {L("a%2"), false}, {L("a%zz"), false}, {L("[]"), false},
-		{L("[::1"), false}, {L("::1"), false}, {L("[::1]x"), false}, {L("[::1]:"), false},
-		{L("[v1.a]"), false}, {L("[1.2.3.4]"), false}, {L("[::1%25eth0]"), false},
-		{L("[::1\0]"), false}, {L("a\0"), false}, {L("\xc3\xa9"), false}};
+		{L("a:0"), true}, {L("a:65535"), true}, {L("10.0.0.1:80"), true},
+		{L("[::1]"), true}, {L("[::ffff:10.0.0.1]:80"), true}, {L("a%2fb"), true},
+		{L("a!$&'()*+;=b"), true}, {L(""), false}, {L(":80"), false}, {L("a:"), false},
+		{L("a:65536"), false}, {L("a:8o"), false}, {L("a:-1"), false}, {L("a:1:2"), false},
+		{L("a,b"), false}, {L("u@a"), false}, {L("a b"), false}, {L("a/b"), false},
+		{L("a?b"), false}, {L("a#b"), false}, {L("a\\b"), false}, {L("a%2"), false},
+		{L("a%zz"), false}, {L("[]"), false}, {L("[::1"), false}, {L("::1"), false},
+		{L("[::1]x"), false}, {L("[::1]:"), false}, {L("[v1.a]"), false},
+		{L("[1.2.3.4]"), false}, {L("[::1%25eth0]"), false}, {L("[::1\0]"), false},
+		{L("a\0"), false}, {L("\xc3\xa9"), false}};
 
 	(void)state;
 	try_all(http_is_authority, authorities, sizeof(authorities) / sizeof(authorities[0]));
