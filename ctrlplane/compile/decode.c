@@ -1,0 +1,287 @@
+/*
+ * From documents to objects: which kind each is, its metadata, and whether it was there before.
+ * Called for each file by the world's owner; the kinds' own files do the rest.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "ctrlplane/compile/decode_internal.h"
+#include "certs/chain.h"
+
+#define OUR_GROUP "mesh.weft.dev"
+#define OUR_API OUR_GROUP "/v1alpha1"
+
+/* What is done with a kind. */
+static const struct kind {
+	const char *api, *name;
+	void (*decode)(struct decoder *d);
+} kinds[] = {
+	{"v1", "Namespace", decode_namespace},
+	{"v1", "Service", decode_service},
+	{"v1", "Pod", decode_pod},
+	{OUR_API, "AuthorizationPolicy", decode_authz},
+	{OUR_API, "PeerAuthentication", decode_peer_auth},
+	{OUR_API, "MeshConfig", decode_mesh_config},
+};
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* Kinds that decide nothing about who may call whom: refused without a denial in their place. */
+static const char *const harmless[] = {
+	"TrafficPolicy", "ServiceEntry", "WorkloadEntry", "Telemetry", NULL};
+static const char *const our_kinds[] = {
+	"AuthorizationPolicy", "PeerAuthentication", "MeshConfig", NULL};
+
+static void add_problem(struct decoder *d, enum problem_severity s, uint32_t line, struct str field,
+	struct str text)
+{
+	struct str object = object_title(&d->w->arena, &d->meta);
+	if (s == PROBLEM_ERROR && d->first_problem.n == 0)
+		d->first_problem = arena_printf(&d->w->arena, "%.*s%s%.*s", STR_ARG(field),
+			field.n > 0 ? ": " : "", STR_ARG(text));
+	problems_add(&d->w->problems,
+		&(struct problem){.severity = s,
+			.file = d->meta.file,
+			.line = line,
+			.object = object,
+			.field = field,
+			.text = text});
+}
+
+static void on_problem(void *arg, uint32_t line, struct str path, struct str text)
+{
+	add_problem(arg, PROBLEM_ERROR, line, path, text);
+}
+
+void decode_tell(struct decoder *d, enum problem_severity s, const struct yaml_node *node,
+	const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	add_problem(d, s, node->line, yaml_path(&d->w->arena, d->r.root, node), str_from(text));
+}
+
+void decode_check_top(struct decoder *d)
+{
+	static const char *const known[] = {
+		"apiVersion", "kind", "metadata", "spec", "status", NULL};
+	yaml_check_keys(&d->r, d->r.root, known);
+}
+
+/* -- metadata --------------------------------------------------------------------------------- */
+
+static void decode_owner(struct decoder *d, const struct yaml_node *metadata)
+{
+	const struct yaml_node *owners =
+		yaml_read_list(&d->r, metadata, "ownerReferences", YAML_OPTIONAL);
+	for (const struct yaml_node *o = owners != NULL ? owners->first : NULL; o != NULL;
+		o = o->next) {
+		bool controller = false;
+		struct str name;
+		if (!yaml_as_map(&d->r, o))
+			continue;
+		(void)yaml_read_bool(&d->r, o, "controller", YAML_OPTIONAL, &controller);
+		if (!yaml_read_str(&d->r, o, "name", YAML_REQUIRED, &name))
+			continue;
+		if (d->meta.owner.n == 0 || controller)
+			d->meta.owner = name;
+	}
+}
+
+static void decode_names(struct decoder *d, const struct yaml_node *metadata)
+{
+	struct object_meta *m = &d->meta;
+	bool cluster = str_eq(m->kind, STR("Namespace"));
+	if (yaml_read_str(&d->r, metadata, "name", YAML_REQUIRED, &m->name) &&
+		!dns_subdomain_valid(m->name)) {
+		yaml_problem_at(&d->r, metadata, "name",
+			"not a name: lower-case letters, digits, '-' and '.', at most 253");
+		m->name = STR_NULL;
+	}
+	if (cluster)
+		return;
+	bool mesh = str_eq(m->kind, STR("MeshConfig"));
+	struct str ns = mesh ? STR(ROOT_NAMESPACE) : STR("default");
+	(void)yaml_read_str(&d->r, metadata, "namespace", YAML_OPTIONAL, &ns);
+	if (!dns_label_valid(ns))
+		yaml_problem_at(&d->r, metadata, "namespace",
+			"not a namespace: lower-case letters, digits and '-', at most 63");
+	else
+		m->ns = ns;
+}
+
+static void decode_metadata(struct decoder *d)
+{
+	struct object_meta *m = &d->meta;
+	const struct yaml_node *metadata =
+		yaml_read_map(&d->r, d->r.root, "metadata", YAML_REQUIRED);
+	struct str deleted;
+	decode_names(d, metadata);
+	if (yaml_read_str(&d->r, metadata, "uid", YAML_OPTIONAL, &m->uid) &&
+		!cert_uid_valid(m->uid))
+		yaml_problem_at(&d->r, metadata, "uid",
+			"not a UID: 1 to %d letters, digits, '.', '-' or '_'", CERT_UID_MAX);
+	(void)yaml_read_str(&d->r, metadata, "creationTimestamp", YAML_OPTIONAL, &m->created);
+	m->deleting = yaml_read_str(&d->r, metadata, "deletionTimestamp", YAML_OPTIONAL, &deleted);
+	decode_labels(d, yaml_read_map(&d->r, metadata, "labels", YAML_OPTIONAL), &m->labels);
+	decode_owner(d, metadata);
+	d->meta_ok = d->r.problems == 0;
+}
+
+/* Two objects of one name: nobody can say which one is meant, so the later one is refused. */
+static void check_again(struct decoder *d)
+{
+	struct arena *a = &d->w->arena;
+	struct object_meta *m = &d->meta;
+	struct str key = arena_printf(a, "%.*s/%.*s/%.*s", STR_ARG(m->kind), STR_ARG(m->ns),
+		STR_ARG(m->name));
+	if (!d->meta_ok)
+		return;
+	const struct object_meta *before = map_get(d->w->seen, key);
+	if (before == NULL) {
+		struct object_meta *copy = ARENA_NEW(a, struct object_meta);
+		*copy = *m;
+		map_put(d->w->seen, key, copy);
+		return;
+	}
+	d->again = true;
+	yaml_problem(&d->r, d->r.root, "defined again; it is already at %.*s:%u",
+		STR_ARG(before->file), before->line);
+}
+
+/* -- kinds ------------------------------------------------------------------------------------ */
+
+static bool in_group(struct str api, const char *group)
+{
+	struct str g;
+	return str_split(&api, '/', &g) && str_eq(g, str_from(group)) && api.p != NULL;
+}
+
+static bool listed(struct str s, const char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (str_eq(s, str_from(*list)))
+			return true;
+	return false;
+}
+
+/* Our own group: what is not known there is refused, for passing over a policy opens doors. */
+static void unknown_of_ours(struct decoder *d, struct str api)
+{
+	struct str kind = d->meta.kind;
+	if (!str_eq(api, STR(OUR_API)))
+		yaml_problem_at(&d->r, d->r.root, "apiVersion", "expected %s, found \"%.*s\"",
+			OUR_API, (int)(api.n < YAML_SHOWN ? api.n : YAML_SHOWN), api.p);
+	else
+		yaml_problem_at(&d->r, d->r.root, "kind", "not supported by this version%s",
+			yaml_nearest(&d->w->arena, kind, our_kinds));
+	if (!listed(kind, harmless))
+		decode_unknown_security(d);
+}
+
+static void pass_over(struct decoder *d, struct str api)
+{
+	struct str kind = d->meta.kind;
+	if (in_group(api, "security.istio.io") && listed(kind, our_kinds))
+		decode_tell(d, PROBLEM_WARNING, d->r.root,
+			"passed over: apiVersion is Istio's; write %s to have it enforced here",
+			OUR_API);
+	else if (in_group(api, "networking.k8s.io") && str_eq(kind, STR("NetworkPolicy")))
+		decode_tell(d, PROBLEM_WARNING, d->r.root,
+			"passed over: this version does not enforce NetworkPolicy");
+	else
+		decode_tell(d, PROBLEM_NOTE, d->r.root, "passed over: not used (apiVersion %.*s)",
+			(int)(api.n < YAML_SHOWN ? api.n : YAML_SHOWN), api.p);
+}
+
+/* The name of an object that is passed over, for its note; whatever it is. */
+static void peek_names(struct decoder *d)
+{
+	const struct yaml_node *name = yaml_get(d->r.root, "metadata.name");
+	const struct yaml_node *ns = yaml_get(d->r.root, "metadata.namespace");
+	if (name != NULL && name->kind == YAML_STRING)
+		d->meta.name = name->text;
+	if (ns != NULL && ns->kind == YAML_STRING)
+		d->meta.ns = ns->text;
+}
+
+static void decode_kind(struct decoder *d, struct str api)
+{
+	for (size_t i = 0; i < N_KINDS; i++) {
+		if (!str_eq(api, str_from(kinds[i].api)) ||
+			!str_eq(d->meta.kind, str_from(kinds[i].name)))
+			continue;
+		decode_metadata(d);
+		check_again(d);
+		kinds[i].decode(d);
+		return;
+	}
+	if (in_group(api, OUR_GROUP)) {
+		decode_metadata(d);
+		unknown_of_ours(d, api);
+	} else {
+		peek_names(d);
+		pass_over(d, api);
+	}
+}
+
+/* -- documents -------------------------------------------------------------------------------- */
+
+static void decode_object(struct world *w, const char *file, const struct yaml_node *node,
+	struct str api, struct str kind);
+
+/* A List, or a PodList and the like, whose items need not repeat what they are. */
+static void decode_list(struct decoder *d, const char *file, struct str api,
+	const struct yaml_node *items)
+{
+	struct str kind = str_sub(d->meta.kind, 0, d->meta.kind.n - 4);
+	for (const struct yaml_node *c = items->first; c != NULL; c = c->next)
+		decode_object(d->w, file, c, kind.n > 0 ? api : STR_NULL, kind);
+}
+
+/* api and kind: what it is where it does not say so. */
+static void decode_object(struct world *w, const char *file, const struct yaml_node *node,
+	struct str api, struct str kind)
+{
+	struct decoder d = {.w = w,
+		.r = {.arena = &w->arena, .root = node, .report = on_problem},
+		.meta = {.file = arena_str(&w->arena, str_from(file)), .line = node->line}};
+	d.r.arg = &d;
+	d.meta.kind = STR("object");
+	if (!yaml_as_map(&d.r, node)) {
+		w->unreadable = true;
+		return;
+	}
+	enum yaml_need need = kind.n > 0 ? YAML_OPTIONAL : YAML_REQUIRED;
+	(void)yaml_read_str(&d.r, node, "kind", need, &kind);
+	(void)yaml_read_str(&d.r, node, "apiVersion", need, &api);
+	if (kind.n > 0)
+		d.meta.kind = kind;
+	if (d.r.problems > 0) {
+		w->unreadable = true;
+		return;
+	}
+	const struct yaml_node *items = yaml_field(node, STR("items"));
+	if (str_ends(kind, STR("List")) && items != NULL && items->kind == YAML_LIST)
+		decode_list(&d, file, api, items);
+	else
+		decode_kind(&d, api);
+}
+
+void world_add(struct world *w, const char *file, struct str bytes)
+{
+	char err[512];
+	const struct yaml_node *docs;
+	w->files++;
+	if (yaml_parse(&w->arena, file, bytes, &docs, err, sizeof(err)) != 0) {
+		/* The parser has put name and line before its text. */
+		problems_add(&w->problems,
+			&(struct problem){.severity = PROBLEM_ERROR, .file = str_from(err)});
+		w->unreadable = true;
+		return;
+	}
+	for (const struct yaml_node *doc = docs; doc != NULL; doc = doc->next)
+		decode_object(w, file, doc, STR_NULL, STR_NULL);
+}

@@ -1,0 +1,237 @@
+/*
+ * What follows from the objects together: UIDs of pods that state none, who has which address,
+ * which pods a Service leads to, and what that says about their ports. Called by world_join.
+ */
+#include <stdlib.h>
+
+#include "ctrlplane/compile/world_internal.h"
+#include "lib/crypto/crypto.h"
+
+/* -- UIDs ------------------------------------------------------------------------------------- */
+
+/*
+ * Manifests that never were in a cluster have no UIDs: they get one that depends on namespace and
+ * name alone, in the form of RFC 9562 version 8.
+ */
+static struct str derive_uid(struct arena *a, const struct object_meta *m)
+{
+	uint8_t h[SHA256_SIZE];
+	char hex[2 * SHA256_SIZE + 1];
+	struct str seed =
+		arena_printf(a, "mesh.weft.dev Pod %.*s/%.*s", STR_ARG(m->ns), STR_ARG(m->name));
+	crypto_sha256(seed.p, seed.n, h);
+	h[6] = (uint8_t)(0x80 | (h[6] & 0x0f));
+	h[8] = (uint8_t)(0x80 | (h[8] & 0x3f));
+	crypto_hex(h, 16, hex);
+	return arena_printf(a, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+		hex + 20);
+}
+
+void join_uids(struct world *w)
+{
+	for (size_t i = 0; i < w->pods.n; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		if (pod->meta.uid.n == 0)
+			pod->meta.uid = derive_uid(&w->arena, &pod->meta);
+	}
+}
+
+/* -- addresses -------------------------------------------------------------------------------- */
+
+/* Who was the first to claim an address, and whether it stayed alone. */
+struct claim {
+	const struct object_meta *by;
+	bool contested;
+};
+
+static void claim(struct world *w, const struct addr *a, const struct object_meta *by)
+{
+	char text[ADDR_TEXT];
+	struct claim *c = map_get(w->owners, addr_key(a));
+	if (c == NULL) {
+		c = ARENA_NEW(&w->arena, struct claim);
+		c->by = by;
+		map_put(w->owners, addr_key(a), c);
+		return;
+	}
+	c->contested = true;
+	world_tell(w, PROBLEM_WARNING, by, "",
+		"%s is claimed by %.*s too, so it belongs to neither", addr_format_ip(a, text),
+		STR_ARG(object_title(&w->arena, c->by)));
+}
+
+/* Keeps the addresses that are the object's alone (or, with free, that nobody claims). */
+static size_t keep_own(const struct world *w, const struct object_meta *m, bool unclaimed,
+	struct addr *addrs, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct claim *c = map_get(w->owners, addr_key(&addrs[i]));
+		bool own = c != NULL && c->by == m && !c->contested;
+		if (unclaimed ? c == NULL : own)
+			addrs[kept++] = addrs[i];
+	}
+	return kept;
+}
+
+static void claim_all(struct world *w)
+{
+	for (size_t i = 0; i < w->pods.n; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		if (pod->finished)
+			pod->n_addrs = 0;
+		for (size_t k = 0; k < pod->n_addrs && !pod->host_network; k++)
+			claim(w, &pod->addrs[k], &pod->meta);
+	}
+	for (size_t i = 0; i < w->services.n; i++) {
+		struct kube_service *svc = w->services.v[i];
+		for (size_t k = 0; k < svc->n_vips; k++)
+			claim(w, &svc->vips[k], &svc->meta);
+	}
+}
+
+/* A pod on the host's network has the node's addresses: it may be called there, as an endpoint
+ * without identity, but only while no pod says that the address is its own. */
+void join_addresses(struct world *w)
+{
+	claim_all(w);
+	for (size_t i = 0; i < w->pods.n; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		pod->n_addrs = keep_own(w, &pod->meta, pod->host_network, pod->addrs, pod->n_addrs);
+	}
+	for (size_t i = 0; i < w->services.n; i++) {
+		struct kube_service *svc = w->services.v[i];
+		svc->n_vips = keep_own(w, &svc->meta, false, svc->vips, svc->n_vips);
+	}
+}
+
+/* -- ports of pods ---------------------------------------------------------------------------- */
+
+/* NULL where there are too many. */
+static struct port_facts *facts_of(struct world *w, struct kube_pod *pod, uint16_t port)
+{
+	for (size_t i = 0; i < pod->n_facts; i++)
+		if (pod->facts[i].port == port)
+			return &pod->facts[i];
+	if (pod->n_facts == OBJECT_MAX_FACTS)
+		return NULL;
+	if (pod->n_facts == pod->facts_room) {
+		size_t room = pod->facts_room == 0 ? 4 : pod->facts_room * 2;
+		struct port_facts *all = arena_alloc(&w->arena, room * sizeof(*all));
+		for (size_t i = 0; i < pod->n_facts; i++)
+			all[i] = pod->facts[i];
+		pod->facts = all;
+		pod->facts_room = room;
+	}
+	struct port_facts *f = &pod->facts[pod->n_facts++];
+	*f = (struct port_facts){.port = port, .mtls = pod_port_mode(pod, port)};
+	return f;
+}
+
+static void pod_own_ports(struct world *w, struct kube_pod *pod)
+{
+	for (size_t i = 0; i < pod->n_ports; i++)
+		(void)facts_of(w, pod, pod->ports[i].port);
+	const struct peer_auth *pa = pod->peer_auth;
+	for (size_t i = 0; pa != NULL && i < pa->n_ports; i++)
+		(void)facts_of(w, pod, pa->ports[i].port);
+}
+
+uint16_t pod_target(const struct kube_pod *pod, const struct service_port *port)
+{
+	if (port->target != 0)
+		return port->target;
+	for (size_t i = 0; i < pod->n_ports; i++)
+		if (str_eq(pod->ports[i].name, port->target_name))
+			return pod->ports[i].port;
+	return 0;
+}
+
+/* Where two Services disagree about a port, neither is believed: its bytes are looked at. */
+static void declare_port(struct world *w, struct kube_service *svc, struct kube_pod *pod,
+	const struct service_port *port)
+{
+	uint16_t target = pod_target(pod, port);
+	if (target == 0)
+		return;
+	struct port_facts *f = facts_of(w, pod, target);
+	if (f == NULL || port->protocol == WEFT__MESH__V1__PROTOCOL__PROTOCOL_UNSPECIFIED ||
+		f->contradicted)
+		return;
+	if (f->service.n == 0) {
+		f->service = svc->meta.name;
+		f->protocol = port->protocol;
+	} else if (f->protocol != port->protocol) {
+		f->contradicted = true;
+		f->protocol = WEFT__MESH__V1__PROTOCOL__PROTOCOL_UNSPECIFIED;
+		world_tell(w, PROBLEM_WARNING, &svc->meta, "spec.ports",
+			"Service %.*s declares another protocol for port %u of pod %.*s, so it is "
+			"found by looking",
+			STR_ARG(f->service), target, STR_ARG(pod->meta.name));
+	}
+}
+
+/* -- services --------------------------------------------------------------------------------- */
+
+static bool is_endpoint(const struct kube_service *svc, const struct kube_pod *pod)
+{
+	return !pod->finished && pod->n_addrs > 0 &&
+		labels_match(&svc->selector, &pod->meta.labels);
+}
+
+static void join_service(struct world *w, struct kube_service *svc)
+{
+	size_t from, to, n = 0;
+	if (svc->selector.n == 0)
+		return;
+	list_range(&w->pods, svc->meta.ns, &from, &to);
+	for (size_t i = from; i < to; i++)
+		n += is_endpoint(svc, w->pods.v[i]);
+	svc->pods = arena_alloc(&w->arena, n * sizeof(struct kube_pod *));
+	for (size_t i = from; i < to; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		if (!is_endpoint(svc, pod))
+			continue;
+		svc->pods[svc->n_pods++] = pod;
+		if (pod->service.n == 0)
+			pod->service = svc->meta.name;
+		for (size_t k = 0; k < svc->n_ports; k++)
+			declare_port(w, svc, pod, &svc->ports[k]);
+	}
+}
+
+/* A name that no pod of the Service has is a mistake that shows only as "no endpoints". */
+static void check_targets(struct world *w, const struct kube_service *svc)
+{
+	for (size_t k = 0; k < svc->n_ports; k++) {
+		bool found = svc->n_pods == 0;
+		for (size_t i = 0; i < svc->n_pods && !found; i++)
+			found = pod_target(svc->pods[i], &svc->ports[k]) != 0;
+		if (!found)
+			world_tell(w, PROBLEM_WARNING, &svc->meta, "spec.ports",
+				"none of its pods has a container port named %.*s, so port %u has "
+				"no endpoints",
+				STR_ARG(svc->ports[k].target_name), svc->ports[k].port);
+	}
+}
+
+static int order_facts(const void *a, const void *b)
+{
+	return (int)((const struct port_facts *)a)->port -
+		(int)((const struct port_facts *)b)->port;
+}
+
+void join_services(struct world *w)
+{
+	for (size_t i = 0; i < w->pods.n; i++)
+		pod_own_ports(w, w->pods.v[i]);
+	for (size_t i = 0; i < w->services.n; i++) {
+		join_service(w, w->services.v[i]);
+		check_targets(w, w->services.v[i]);
+	}
+	for (size_t i = 0; i < w->pods.n; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		if (pod->n_facts > 1)
+			qsort(pod->facts, pod->n_facts, sizeof(*pod->facts), order_facts);
+	}
+}

@@ -1,0 +1,61 @@
+/*
+ * The inside of a world, shared by what fills it (decode), joins it and emits from it.
+ */
+#ifndef WEFT_CTRLPLANE_COMPILE_WORLD_INTERNAL_H
+#define WEFT_CTRLPLANE_COMPILE_WORLD_INTERNAL_H
+
+#include "ctrlplane/compile/world.h"
+#include "lib/base/map.h"
+
+/* Growing array of pointers to objects that begin with their struct object_meta; the array is in
+ * the heap, what it points to in the arena. */
+struct object_list {
+	void **v;
+	size_t n, room;
+};
+
+struct world {
+	struct arena arena;
+	struct problems problems;
+	struct map *seen; /* "kind/ns/name" -> struct object_meta */
+	struct object_list pods, services, peer_auths, authz;
+	struct mesh_config config;
+	struct map *owners; /* address -> struct address_owner; filled by join */
+	size_t files, namespaces, broken;
+	bool unreadable; /* a file, or the MeshConfig */
+};
+
+void object_list_add(struct object_list *l, void *object);
+void object_list_sort(struct object_list *l);
+
+struct str object_title(struct arena *a, const struct object_meta *m);
+/* About an object that is already decoded. */
+void world_tell(struct world *w, enum problem_severity s, const struct object_meta *m,
+	const char *field, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* True where every label of the selector is among the labels. */
+bool labels_match(const struct labels *selector, const struct labels *labels);
+struct str labels_get(const struct labels *l, const char *key);
+/* Scope of AuthorizationPolicies: namespace (the root namespace is all) and selector. */
+bool scope_selects(const struct policy_scope *s, const struct kube_pod *pod);
+
+int str_order(struct str a, struct str b);
+/* Order by namespace and name. */
+int object_order(const struct object_meta *a, const struct object_meta *b);
+
+/* The steps of world_join, in this order; lists are sorted before. */
+void join_uids(struct world *w);
+void join_addresses(struct world *w);
+void join_modes(struct world *w);
+void join_services(struct world *w);
+void join_domains(struct world *w);
+
+/* The objects of a sorted list that are in a namespace: positions from..to-1. */
+void list_range(const struct object_list *l, struct str ns, size_t *from, size_t *to);
+
+/* Container port that a Service's port leads to in this pod; 0: none of that name. */
+uint16_t pod_target(const struct kube_pod *pod, const struct service_port *port);
+/* Effective mode of a pod's port. */
+Weft__Mesh__V1__MtlsMode pod_port_mode(const struct kube_pod *pod, uint16_t port);
+
+#endif
