@@ -35,9 +35,7 @@ void *state_encode(const Weft__Mesh__V1__State *state, size_t *n)
 	return p;
 }
 
-/* -- reading
- * -----------------------------------------------------------------------------------------------------
- */
+/* -- reading ----------------------------------------------------------------------------------- */
 
 static int check_frame(const char *name, struct str bytes, struct str *payload, char *err,
 	size_t size)
@@ -65,15 +63,10 @@ static int check_frame(const char *name, struct str bytes, struct str *payload, 
 	return 0;
 }
 
-/* Foreign, too old, or of another format. */
+/* Foreign, or too old. */
 static int check_origin(const char *name, const Weft__Mesh__V1__State *st,
 	const struct state_expect *x, char *err, size_t size)
 {
-	if (st->format != STATE_FORMAT) {
-		snprintf(err, size, "%s: format %u, this version reads format %d", name, st->format,
-			STATE_FORMAT);
-		return ERR_VERIFY;
-	}
 	if (x->trust_domain.n > 0 && !str_eq(x->trust_domain, str_from(st->trust_domain))) {
 		snprintf(err, size, "%s: foreign: trust domain %s, expected %.*s", name,
 			st->trust_domain, STR_ARG(x->trust_domain));
@@ -109,21 +102,48 @@ static int check_snapshot(const char *name, const Weft__Mesh__V1__State *st,
 	return 0;
 }
 
-int state_parse(const char *name, struct str bytes, const struct state_expect *expect,
-	uint64_t seed, struct snapshot **out, char *err, size_t size)
+int state_decode(const char *name, struct str bytes, Weft__Mesh__V1__State **out, char *err,
+	size_t size)
 {
 	struct str payload;
-	char why[512];
 	*out = NULL;
 	int e = check_frame(name, bytes, &payload, err, size);
 	if (e != 0)
 		return e;
-	Weft__Mesh__V1__State *st =
-		weft__mesh__v1__state__unpack(NULL, payload.n, (const uint8_t *)payload.p);
-	if (st == NULL) {
+	*out = weft__mesh__v1__state__unpack(NULL, payload.n, (const uint8_t *)payload.p);
+	if (*out == NULL) {
 		snprintf(err, size, "%s: the payload is no State message", name);
 		return ERR_VERIFY;
 	}
+	if ((*out)->format != STATE_FORMAT) {
+		snprintf(err, size, "%s: format %u, this version reads format %d", name,
+			(*out)->format, STATE_FORMAT);
+		state_free(out);
+		return ERR_VERIFY;
+	}
+	return 0;
+}
+
+void state_free(Weft__Mesh__V1__State **state)
+{
+	Weft__Mesh__V1__State *st = *state;
+	*state = NULL;
+	if (st == NULL)
+		return;
+	if (st->key.len > 0)
+		mem_wipe(st->key.data, st->key.len);
+	weft__mesh__v1__state__free_unpacked(st, NULL);
+}
+
+int state_parse(const char *name, struct str bytes, const struct state_expect *expect,
+	uint64_t seed, struct snapshot **out, char *err, size_t size)
+{
+	Weft__Mesh__V1__State *st;
+	char why[512];
+	*out = NULL;
+	int e = state_decode(name, bytes, &st, err, size);
+	if (e != 0)
+		return e;
 	e = check_origin(name, st, expect, err, size);
 	if (e == 0) {
 		e = snapshot_build(st, seed, out, why, sizeof(why));
@@ -134,9 +154,7 @@ int state_parse(const char *name, struct str bytes, const struct state_expect *e
 	}
 	if (e != 0)
 		snapshot_unref(out);
-	if (st->key.len > 0)
-		mem_wipe(st->key.data, st->key.len);
-	weft__mesh__v1__state__free_unpacked(st, NULL);
+	state_free(&st);
 	return e;
 }
 
@@ -154,41 +172,74 @@ static int read_all(int fd, uint8_t *p, size_t n)
 	return 0;
 }
 
-int state_load(const char *path, const struct state_expect *expect, uint64_t seed,
-	struct snapshot **out, char *err, size_t size)
+/* The descriptor of a file that may be believed, and its size; or an ERR_* with text. Does not wait
+ * for a writer where the name is that of a pipe. */
+static int open_state(const char *path, size_t *n, char *err, size_t size)
 {
 	struct stat st;
-	*out = NULL;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		snprintf(err, size, "%s: %s", path, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return fd < 0 && errno == ENOENT ? ERR_NOTFOUND : ERR_IO;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int error = errno;
+	if (fd < 0) {
+		snprintf(err, size, "%s: %s", path, strerror(error));
+		return error == ENOENT ? ERR_NOTFOUND : ERR_IO;
 	}
-	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > STATE_MAX_BYTES ||
-		(st.st_mode & 077) != 0) {
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+		(uint64_t)st.st_size > STATE_MAX_BYTES || (st.st_mode & 077) != 0) {
 		snprintf(err, size,
-			"%s: must be a regular file of mode 0600 and at most %u MiB: it holds a private key",
+			"%s: must be a regular file of mode 0600 and at most %u MiB: it holds a "
+			"private key",
 			path, STATE_MAX_BYTES >> 20);
 		close(fd);
 		return ERR_VERIFY;
 	}
-	size_t n = (size_t)st.st_size;
-	uint8_t *p = mem_alloc(n);
-	int e = read_all(fd, p, n);
+	*n = (size_t)st.st_size;
+	return fd;
+}
+
+/* The whole file into fresh memory (mem_free_secret). */
+static int read_state(const char *path, uint8_t **p, size_t *n, char *err, size_t size)
+{
+	int fd = open_state(path, n, err, size);
+	if (fd < 0)
+		return fd;
+	*p = mem_alloc(*n);
+	int e = read_all(fd, *p, *n);
 	close(fd);
-	if (e != 0)
+	if (e != 0) {
 		snprintf(err, size, "%s: cannot be read", path);
-	else
-		e = state_parse(path, str_make(p, n), expect, seed, out, err, size);
+		mem_free_secret(*p, *n);
+	}
+	return e;
+}
+
+int state_read(const char *path, Weft__Mesh__V1__State **out, char *err, size_t size)
+{
+	uint8_t *p;
+	size_t n;
+	*out = NULL;
+	int e = read_state(path, &p, &n, err, size);
+	if (e != 0)
+		return e;
+	e = state_decode(path, str_make(p, n), out, err, size);
 	mem_free_secret(p, n);
 	return e;
 }
 
-/* -- writing
- * -----------------------------------------------------------------------------------------------------
- */
+int state_load(const char *path, const struct state_expect *expect, uint64_t seed,
+	struct snapshot **out, char *err, size_t size)
+{
+	uint8_t *p;
+	size_t n;
+	*out = NULL;
+	int e = read_state(path, &p, &n, err, size);
+	if (e != 0)
+		return e;
+	e = state_parse(path, str_make(p, n), expect, seed, out, err, size);
+	mem_free_secret(p, n);
+	return e;
+}
+
+/* -- writing ----------------------------------------------------------------------------------- */
 
 static int write_all(int fd, const uint8_t *p, size_t n)
 {
@@ -220,27 +271,64 @@ static int sync_folder(const char *path)
 	return e;
 }
 
+/* A new file for its owner alone. What a killed process of our number left behind is in nobody's
+ * use: in a container every start has the same number. */
+static int open_new(const char *path)
+{
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	int fd = open(path, flags, 0600);
+	if (fd < 0 && errno == EEXIST && unlink(path) == 0)
+		fd = open(path, flags, 0600);
+	return fd;
+}
+
+/* The bytes into a new file at tmp, on disk; with errno. */
+static int write_new(const char *tmp, const uint8_t *p, size_t n)
+{
+	int fd = open_new(tmp);
+	if (fd < 0)
+		return ERR_IO;
+	int e = fchmod(fd, 0600) != 0 ? ERR_IO : write_all(fd, p, n);
+	if (e == 0 && fsync(fd) != 0)
+		e = ERR_IO;
+	int error = errno;
+	if (close(fd) != 0 && e == 0) {
+		e = ERR_IO;
+		error = errno;
+	}
+	if (e != 0)
+		(void)unlink(tmp);
+	errno = error;
+	return e;
+}
+
+static int replace(const char *path, const uint8_t *p, size_t n)
+{
+	char *tmp = mem_printf("%s.%d.tmp", path, (int)getpid());
+	int e = write_new(tmp, p, n);
+	if (e == 0 && rename(tmp, path) != 0) {
+		int error = errno;
+		(void)unlink(tmp);
+		errno = error;
+		e = ERR_IO;
+	}
+	mem_free(tmp);
+	return e == 0 ? sync_folder(path) : e;
+}
+
 int state_save(const char *path, const Weft__Mesh__V1__State *state, char *err, size_t size)
 {
 	size_t n;
 	uint8_t *p = state_encode(state, &n);
-	char *tmp = mem_printf("%s.%d.tmp", path, (int)getpid());
-	int e = 0;
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		e = ERR_IO;
-	else if (fchmod(fd, 0600) != 0 || write_all(fd, p, n) != 0 || fsync(fd) != 0)
-		e = ERR_IO;
-	if (fd >= 0 && close(fd) != 0)
-		e = ERR_IO;
-	if (e == 0 && (rename(tmp, path) != 0 || sync_folder(path) != 0))
-		e = ERR_IO;
-	if (e != 0) {
-		snprintf(err, size, "%s: %s", path, strerror(errno));
-		if (fd >= 0)
-			(void)unlink(tmp);
+	int e = ERR_LIMIT;
+	if (n > STATE_MAX_BYTES) {
+		snprintf(err, size, "%s: %zu MiB, more than the %u that a sidecar reads", path,
+			n >> 20, STATE_MAX_BYTES >> 20);
+	} else {
+		e = replace(path, p, n);
+		if (e != 0)
+			snprintf(err, size, "%s: %s", path, strerror(errno));
 	}
-	mem_free(tmp);
 	mem_free_secret(p, n);
 	return e;
 }

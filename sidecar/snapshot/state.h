@@ -28,7 +28,16 @@ int state_load(const char *path, const struct state_expect *expect, uint64_t see
 /* From bytes in memory; name stands for the file in errors. */
 int state_parse(const char *name, struct str bytes, const struct state_expect *expect,
 	uint64_t seed, struct snapshot **out, char *err, size_t size);
-/* Writes atomically. 0 or ERR_IO with text. */
+/*
+ * The message alone, of the right frame, checksum and format but not validated, for showing it;
+ * freed with state_free. 0, ERR_IO, ERR_NOTFOUND or ERR_VERIFY with text.
+ */
+int state_read(const char *path, Weft__Mesh__V1__State **out, char *err, size_t size);
+int state_decode(const char *name, struct str bytes, Weft__Mesh__V1__State **out, char *err,
+	size_t size);
+/* Wipes the key. */
+void state_free(Weft__Mesh__V1__State **state);
+/* Writes atomically. 0, ERR_IO or ERR_LIMIT (more than a reader takes) with text. */
 int state_save(const char *path, const Weft__Mesh__V1__State *state, char *err, size_t size);
 /* The bytes that state_save would write: mem_free_secret(p, n). */
 void *state_encode(const Weft__Mesh__V1__State *state, size_t *n);
