@@ -1,6 +1,6 @@
 /*
  * What the commands of `weft cert` share: reading and writing their files, CAs in directories,
- * times. Private to cli/cert*.c.
+ * times. `weft compile`, which issues too, uses them.
  */
 #ifndef WEFT_CLI_CERT_H
 #define WEFT_CLI_CERT_H

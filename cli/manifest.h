@@ -1,0 +1,29 @@
+/*
+ * Kubernetes YAML from files and directories into a world, and what is wrong with it on the screen.
+ * Used by the commands that compile or check manifests.
+ */
+#ifndef WEFT_CLI_MANIFEST_H
+#define WEFT_CLI_MANIFEST_H
+
+#include <stdbool.h>
+
+#include "cli/command.h"
+#include "ctrlplane/compile/world.h"
+#include "lib/json/json.h"
+
+#define MANIFEST_MAX_FILES 20000
+#define MANIFEST_MAX_DEPTH 16 /* of directories */
+
+/*
+ * Reads every file that a path names: a file whatever its name, "-" for standard input, a directory
+ * with all below it that ends in .yaml, .yml or .json (what begins with '.' is left out), in order
+ * of names. Then joins the world. False where something cannot be read, which is said on stderr.
+ */
+bool manifest_load(const struct conf_program *prog, char *const *paths, int n, struct world *w);
+
+/* One line each on stderr: errors, warnings and (where wanted) notes, and how many more. */
+void manifest_print(const struct world *w, bool notes);
+/* The same as a JSON array. */
+void manifest_json(struct json *j, const struct world *w);
+
+#endif
