@@ -4,6 +4,8 @@ import atexit
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 
 from .pcap import Recorder
@@ -215,6 +217,9 @@ class Mesh:
         self.ca = os.path.join(self.dir, "ca")
         self.pods, self.services, self.objects, self.closed = {}, {}, [], False
         os.makedirs(self.manifests)
+        self.reaper = subprocess.Popen(
+            [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "reaper.py"), self.prefix,
+             self.dir if not keep else "/nonexistent"], stdin=subprocess.PIPE, start_new_session=True)
         atexit.register(self.close)
         try:
             run("ip", "netns", "add", self.node)
@@ -298,3 +303,5 @@ addr add fd77::ffff/64 dev br0 nodad
         run("ip", "netns", "del", self.node, check=False)
         if not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
+        self.reaper.stdin.close()
+        self.reaper.wait(30)
