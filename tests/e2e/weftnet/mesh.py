@@ -82,7 +82,7 @@ link set eth0 up
 addr add {self.ip4}/16 dev eth0
 addr add {self.ip6}/64 dev eth0 nodad
 route add default via 10.77.255.254
--6 route add default via fd77::ffff
+route add ::/0 via fd77::ffff
 """)
 
     def manifest(self):

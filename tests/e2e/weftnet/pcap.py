@@ -1,9 +1,13 @@
 """Recording what passes between pods, and the judgement over it: every TCP payload between meshed pods
 must be TLS 1.3 records."""
 
+import re
+import signal
 import struct
 
-from .proc import Proc
+from .proc import Proc, wait_for
+
+COUNTS = re.compile(r"(\d+) packets? captured.*?(\d+) packets? received by filter", re.S)
 
 
 class Recorder:
@@ -13,11 +17,19 @@ class Recorder:
         self.path = path
         self.proc = Proc(f"tcpdump {veth}",
                          ["nsenter", f"--net=/run/netns/{node}", "--", "tcpdump", "-Z", "root", "-i", veth,
-                          "-U", "-n", "-s", "0", "-B", "16384", "-w", path, "tcp"], path + ".log")
+                          "-U", "--immediate-mode", "-n", "-s", "0", "-B", "16384", "-w", path, "tcp"], path + ".log")
         self.proc.wait_text("listening on")
+
+    def caught_up(self):
+        """True where tcpdump has written all that the kernel gave it (it tells when asked by SIGUSR1)."""
+        before = len(COUNTS.findall(self.proc.text()))
+        self.proc.signal(signal.SIGUSR1)
+        counts = wait_for("tcpdump's counts", lambda: COUNTS.findall(self.proc.text())[before:] or not self.proc.alive())
+        return counts is True or counts[-1][0] == counts[-1][1]
 
     def stop(self):
         if self.proc.alive():
+            wait_for("tcpdump to catch up", self.caught_up)
             self.proc.stop()
 
 
