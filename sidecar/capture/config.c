@@ -65,7 +65,9 @@ int port_list_parse(struct str text, struct port_list *out, char trouble[CAPTURE
 	struct str item;
 
 	out->n = 0;
-	while (text.n > 0 && str_split(&text, ',', &item)) {
+	if (text.n == 0)
+		text = STR_NULL;
+	while (str_split(&text, ',', &item)) {
 		if (out->n == CAPTURE_MAX_RANGES)
 			return trouble_too_many(trouble, "ports and ranges", CAPTURE_MAX_RANGES);
 		if (port_range_parse(str_trim(item), &out->v[out->n]) < 0)
@@ -82,7 +84,9 @@ int cidr_list_parse(struct str text, struct cidr_list *out, char trouble[CAPTURE
 	struct str item;
 
 	out->n = 0;
-	while (text.n > 0 && str_split(&text, ',', &item)) {
+	if (text.n == 0)
+		text = STR_NULL;
+	while (str_split(&text, ',', &item)) {
 		if (out->n == CAPTURE_MAX_CIDRS)
 			return trouble_too_many(trouble, "CIDR blocks", CAPTURE_MAX_CIDRS);
 		if (cidr_parse(str_trim(item), &out->v[out->n]) < 0)
@@ -115,7 +119,9 @@ int iface_list_parse(struct str text, struct iface_list *out, char trouble[CAPTU
 	struct str item;
 
 	out->n = 0;
-	while (text.n > 0 && str_split(&text, ',', &item)) {
+	if (text.n == 0)
+		text = STR_NULL;
+	while (str_split(&text, ',', &item)) {
 		if (out->n == CAPTURE_MAX_IFACES)
 			return trouble_too_many(trouble, "interfaces", CAPTURE_MAX_IFACES);
 		if (!iface_ok(str_trim(item)))
