@@ -1,0 +1,50 @@
+/*
+ * weft-sidecar: parses flags and environment, then runs the proxy, or the capture step when the
+ * first word says so. Owns the parameters.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/conf/params.h"
+#include "sidecar/capture/capture.h"
+#include "sidecar/params.h"
+#include "sidecar/run.h"
+
+static const char examples[] =
+	"  weft-sidecar capture                      write the redirect rules of this pod (init step)\n"
+	"  weft-sidecar --state /var/lib/weft/state  run beside the application, as uid 1337\n"
+	"  curl localhost:15000/config_dump          what is in force\n"
+	"  curl localhost:15000/healthz/ready        ready, or why not\n";
+
+int main(int argc, char **argv)
+{
+	struct conf_program program = {.name = "weft-sidecar",
+		.summary =
+			"The data plane of Weft: carries a pod's captured traffic over mutual TLS.",
+		.synopsis = "weft-sidecar [flags]\n  weft-sidecar capture [flags]",
+		.examples = examples};
+	struct sidecar_params params;
+	int n_args = 0;
+	if (argc > 1 && strcmp(argv[1], "capture") == 0)
+		return capture_main(argc, argv);
+	memset(&params, 0, sizeof(params));
+	program.params = sidecar_params_table(&program.n_params);
+	switch (conf_load(&program, argc, argv, &n_args, &params, stdout, stderr)) {
+	case CONF_EXIT_OK:
+		return 0;
+	case CONF_EXIT_USAGE:
+		return 2;
+	case CONF_RUN:
+		break;
+	}
+	if (n_args > 0) {
+		fprintf(stderr,
+			"weft-sidecar: unexpected argument \"%s\"; see weft-sidecar --help\n",
+			argv[1]);
+		conf_free(&program, &params);
+		return 2;
+	}
+	int code = sidecar_run(&params);
+	conf_free(&program, &params);
+	return code;
+}
