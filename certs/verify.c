@@ -10,18 +10,23 @@
 
 /*
  * Signatures that one judgement may check: a chain of full length under as many roots of one name
- * as a bundle can hold. It bounds what a peer can make us compute with certificates of its own.
+ * as a bundle can hold. The search goes from the roots down and follows only what a trusted CA has
+ * signed, so a peer with certificates of its own making costs one signature for each of them and
+ * each root of that name, and never comes near this.
  */
 #define SIGNATURES_MAX (CERT_BUNDLE_ROOTS + CERT_CHAIN_MAX)
+/* More CAs than any chain has. */
+#define ROOM_UNLIMITED CERT_CHAIN_MAX
 
-/* One search for a way from the leaf to a root; on the stack of cert_verify. */
+/* One search for a way from a root to the leaf; on the stack of cert_verify. */
 struct search {
 	const struct cert_chain *chain;
 	const struct cert_domain *domain;
 	int64_t now;
 	bool server, check_time;
+	bool time_mattered; /* a CA was passed over because of its validity alone */
 	unsigned signatures_left;
-	/* The way that was found, above the leaf. */
+	/* The way that was found: the leaf's issuer first, the root last. */
 	const struct x509_cert *way[CERT_CHAIN_MAX];
 	size_t n_way;
 };
@@ -60,69 +65,72 @@ static bool eku_permits(const struct x509_cert *c, bool server)
 	return !c->has_eku || c->eku_any || (server ? c->eku_server : c->eku_client);
 }
 
-/* All that makes issuer the one of child but the signature. below: CA certificates between it and
- * the leaf (4.2.1.9). */
-static bool may_have_issued(const struct search *s, const struct x509_cert *issuer,
-	const struct x509_cert *child, int below)
+/* What a CA must be besides signed, to be on the way at all. */
+static bool fits(struct search *s, const struct x509_cert *ca)
 {
-	if (!str_eq(child->issuer, issuer->subject))
+	if (!eku_permits(ca, s->server))
 		return false;
-	if (issuer->path_len >= 0 && below > issuer->path_len)
-		return false;
-	if (s->check_time && judge_time(issuer, s->now) != CERT_GOOD)
-		return false;
-	return eku_permits(issuer, s->server);
+	if (!s->check_time || judge_time(ca, s->now) == CERT_GOOD)
+		return true;
+	s->time_mattered = true;
+	return false;
 }
 
-static bool signature_holds(struct search *s, const struct x509_cert *c, mbedtls_pk_context *pk)
+static bool issued(struct search *s, const struct x509_cert *issuer, mbedtls_pk_context *pk,
+	const struct x509_cert *child)
 {
-	if (s->signatures_left == 0)
+	if (!str_eq(child->issuer, issuer->subject) || s->signatures_left == 0)
 		return false;
 	s->signatures_left--;
-	return x509_signed_by(c, pk);
+	return x509_signed_by(child, pk);
 }
 
-static bool root_issued(struct search *s, const struct x509_cert *child, int below)
+/* How many CAs may follow below ca where room may without its own limit (6.1.4 m). */
+static int narrow(int room, const struct x509_cert *ca)
 {
-	for (size_t i = 0; i < s->domain->n; i++) {
-		const struct cert_root *r = &s->domain->roots[i];
-		/* The backend only reads the key. */
-		mbedtls_pk_context *pk = (mbedtls_pk_context *)(uintptr_t)&r->pk;
-		if (may_have_issued(s, &r->cert, child, below) && signature_holds(s, child, pk)) {
-			s->way[s->n_way++] = &r->cert;
+	return ca->path_len >= 0 && ca->path_len < room ? ca->path_len : room;
+}
+
+/*
+ * A way from a trusted issuer down to the leaf. used: bit mask of the certificates that are on it
+ * already; room: how many CAs may still follow, not counting those that a CA issued to itself
+ * (6.1.4 l).
+ */
+static bool descend(struct search *s, const struct x509_cert *issuer, mbedtls_pk_context *pk,
+	unsigned used, int room)
+{
+	if (issued(s, issuer, pk, &s->chain->certs[0]))
+		return true;
+	for (unsigned i = 1; i < s->chain->n; i++) {
+		const struct x509_cert *ca = &s->chain->certs[i];
+		int left = room - !x509_self_issued(ca);
+		mbedtls_pk_context ca_pk;
+		if ((used & 1u << i) != 0 || left < 0 || !cert_may_sign(ca) ||
+			!cert_in_domain(ca, str_from(s->domain->name)) || !fits(s, ca) ||
+			!issued(s, issuer, pk, ca))
+			continue;
+		bool found = x509_public_key(ca, &ca_pk) &&
+			descend(s, ca, &ca_pk, used | 1u << i, narrow(left, ca));
+		mbedtls_pk_free(&ca_pk);
+		if (found) {
+			s->way[s->n_way++] = ca;
 			return true;
 		}
 	}
 	return false;
 }
 
-static bool intermediate_issued(struct search *s, const struct x509_cert *ca,
-	const struct x509_cert *child, int below)
+static bool find_way(struct search *s)
 {
-	mbedtls_pk_context pk;
-	if (!cert_may_sign(ca) || !cert_in_domain(ca, str_from(s->domain->name)) ||
-		!may_have_issued(s, ca, child, below))
-		return false;
-	bool holds = x509_public_key(ca, &pk) && signature_holds(s, child, &pk);
-	mbedtls_pk_free(&pk);
-	return holds;
-}
-
-/* A way from the certificate at index `at` to a root. used: bit mask of the certificates that are
- * on the way already. */
-static bool climb(struct search *s, size_t at, unsigned used, int below)
-{
-	const struct x509_cert *child = &s->chain->certs[at];
-	if (root_issued(s, child, below))
-		return true;
-	for (size_t i = 1; i < s->chain->n; i++) {
-		const struct x509_cert *ca = &s->chain->certs[i];
-		if ((used & (1u << i)) != 0 || !intermediate_issued(s, ca, child, below))
-			continue;
-		if (!climb(s, i, used | 1u << i, below + !x509_self_issued(ca)))
-			continue;
-		s->way[s->n_way++] = ca;
-		return true;
+	for (size_t i = 0; i < s->domain->n; i++) {
+		const struct cert_root *r = &s->domain->roots[i];
+		/* The backend only reads the key. */
+		mbedtls_pk_context *pk = (mbedtls_pk_context *)(uintptr_t)&r->pk;
+		if (fits(s, &r->cert) &&
+			descend(s, &r->cert, pk, 1, narrow(ROOM_UNLIMITED, &r->cert))) {
+			s->way[s->n_way++] = &r->cert;
+			return true;
+		}
 	}
 	return false;
 }
@@ -141,15 +149,14 @@ static enum cert_verdict judge_way(const struct cert_chain *c, const struct cert
 		.server = server,
 		.check_time = true,
 		.signatures_left = SIGNATURES_MAX};
-	if (!climb(&s, 0, 1, 0)) {
+	if (!find_way(&s)) {
 		s.check_time = false;
-		s.n_way = 0;
-		if (!climb(&s, 0, 1, 0))
+		if (!s.time_mattered || !find_way(&s))
 			return CERT_UNTRUSTED;
 	}
 	enum cert_verdict v = judge_time(&c->certs[0], now);
-	for (size_t i = s.n_way; v == CERT_GOOD && i > 0; i--)
-		v = judge_time(s.way[i - 1], now);
+	for (size_t i = 0; v == CERT_GOOD && i < s.n_way; i++)
+		v = judge_time(s.way[i], now);
 	return v;
 }
 
