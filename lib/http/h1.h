@@ -37,7 +37,7 @@ enum h1_framing {
 };
 
 /* What the parser paused for. */
-enum h1_event { H1_NOTHING, H1_HEAD_DONE, H1_DATA, H1_MESSAGE_DONE };
+enum h1_event { H1_NOTHING, H1_HEAD_DONE, H1_CHUNK, H1_DATA, H1_MESSAGE_DONE };
 
 /* Position in a start line (RFC 9112 3 and 4), one byte at a time. Plain state. */
 struct h1_line {
@@ -73,7 +73,7 @@ struct h1 {
 		field_limit; /* name + value + 32 each, of this exchange's heads or trailers */
 	size_t head_raw;     /* bytes of the head as on the wire */
 	size_t overhead;     /* bytes of chunk framing since the last body byte */
-	bool in_trailers;    /* the last chunk was seen */
+	bool in_trailers;    /* the last chunk's line was seen */
 	uint64_t left;       /* H1_LENGTH: body bytes to come */
 	enum h1_event event;
 	const char *data; /* H1_DATA: span within the bytes being executed */

@@ -143,10 +143,8 @@ static int on_body(llhttp_t *parser, const char *at, size_t n)
 
 static int on_chunk_header(llhttp_t *parser)
 {
-	struct h1 *h = h1_cast(parser);
-
-	h->in_trailers = parser->content_length == 0;
-	return 0;
+	h1_cast(parser)->event = H1_CHUNK;
+	return HPE_PAUSED;
 }
 
 static int on_message_complete(llhttp_t *parser)

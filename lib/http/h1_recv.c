@@ -322,7 +322,7 @@ static bool chunks_done(struct h1 *h)
 	return message_done(h);
 }
 
-/* Chunk framing between two body bytes, trailers included, is bounded as a whole. */
+/* A chunk's line is bounded as a whole, whatever it is made of; so are all trailers. */
 static bool count_overhead(struct h1 *h, size_t n)
 {
 	h->overhead += n;
@@ -342,6 +342,10 @@ static bool read_chunked(struct h1 *h, size_t room)
 	if (!count_overhead(h, before))
 		return false;
 	buf_consume(&h->c->in, before);
+	if (h->event == H1_CHUNK) {
+		h->overhead = 0;
+		h->in_trailers = h->parser.content_length == 0;
+	}
 	if (h->event == H1_DATA) {
 		h->overhead = 0;
 		return deliver(h, h->data_len, false);
