@@ -53,6 +53,7 @@ void h2_send_head(struct http_stream *s, const struct http_head *head, bool end)
 		return;
 	size_t n = h2_nv_head(s, head, end, &nv);
 
+	hs->spoke = true;
 	hs->quantum = H2_QUANTUM;
 	if (s->conn->role == HTTP_CLIENT) {
 		rv = nghttp2_submit_request2(h->session, NULL, nv, n, end ? NULL : &body, hs);
@@ -62,7 +63,6 @@ void h2_send_head(struct http_stream *s, const struct http_head *head, bool end)
 		rv = nghttp2_submit_headers(h->session, NGHTTP2_FLAG_NONE, (int32_t)s->id, NULL, nv,
 			n, NULL);
 	} else {
-		hs->head_out = true;
 		rv = nghttp2_submit_response2(h->session, (int32_t)s->id, nv, n,
 			end ? NULL : &body);
 	}
@@ -111,13 +111,17 @@ static void stream_say_stop(struct h2 *h, int32_t id)
 		return;
 	nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id,
 		h->c->role == HTTP_SERVER ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+	http_conn_kick(h->c);
 }
 
+/* A client that wants no body still wants to know what it would have been. */
 void h2_stop(struct http_stream *s)
 {
 	struct h2_stream *hs = h2_stream_of(s);
 
-	if (hs != NULL && !hs->closed && hs->end_out)
+	if (hs == NULL || hs->closed || !s->stopped || !hs->end_out)
+		return;
+	if (s->conn->role == HTTP_SERVER || hs->head_in)
 		stream_say_stop(h2_of(s->conn), (int32_t)s->id);
 }
 
@@ -153,7 +157,8 @@ void h2_reset(struct http_stream *s, enum reason reason)
 	struct h2 *h = h2_of(s->conn);
 	struct h2_stream *hs = h2_stream_of(s);
 	bool open = s->id != 0 && (hs == NULL || !hs->closed);
-	bool fresh = hs != NULL && !hs->head_out;
+	/* What was queued lies in the arena, which goes: only RST_STREAM keeps it off the wire. */
+	bool fresh = hs != NULL && !hs->spoke;
 
 	/* An answer is followed by RST_STREAM when it is written, see on_end_sent. */
 	if (open && !(fresh && stream_answer(h, s, reason)))
@@ -245,10 +250,12 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 /* Our side of a stream is written whole. */
 static void on_end_sent(struct h2 *h, struct h2_stream *hs, int32_t id)
 {
-	if (hs != NULL)
-		hs->end_out = true;
-	if (hs == NULL || hs->s->stopped)
+	if (hs == NULL) {
 		stream_say_stop(h, id);
+		return;
+	}
+	hs->end_out = true;
+	h2_stop(hs->s);
 }
 
 static enum reason goaway_reason(const struct h2 *h, uint32_t code)

@@ -109,11 +109,11 @@ struct h2_stream {
 	const char *detail;
 	/* came in and is not told yet */
 	bool got_head, got_trailers, got_end;
-	bool head_in, end_in;   /* the final head, the end were told */
-	bool head_out, end_out; /* our final head was queued, our end is written */
-	bool counted;           /* in h2->open */
-	bool on_wire;           /* client: the request's head is encoded */
-	bool reset_in, closed;  /* the peer reset it; nghttp2 has let go of it */
+	bool head_in, end_in;  /* the final head, the end were told */
+	bool spoke, end_out;   /* some head of ours was queued, our end is written */
+	bool counted;          /* in h2->open */
+	bool on_wire;          /* client: the request's head is encoded */
+	bool reset_in, closed; /* the peer reset it; nghttp2 has let go of it */
 };
 
 static inline struct h2 *h2_of(const struct http_conn *c)

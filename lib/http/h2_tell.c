@@ -73,7 +73,10 @@ static bool tell_head(struct h2_stream *hs)
 		neutral_status(s, head);
 	hs->head_in = true;
 	hs->end_in = hs->got_end && buf_len(&hs->rx) == 0;
-	return http_up_head(s, hs->end_in);
+	if (!http_up_head(s, hs->end_in))
+		return false;
+	h2_stop(s);
+	return true;
 }
 
 static bool tell_trailers(struct h2_stream *hs)
@@ -133,7 +136,9 @@ static enum reason close_reason(const struct h2_stream *hs)
 {
 	if (hs->reset_in)
 		return reset_reason(hs);
-	if (hs->close_code == NGHTTP2_NO_ERROR || (hs->s->stopped && hs->end_out))
+	/* CANCEL is how a client says h2_stop. */
+	if (hs->close_code == NGHTTP2_NO_ERROR ||
+		(hs->close_code == NGHTTP2_CANCEL && hs->s->stopped && hs->head_in))
 		return REASON_OK;
 	/* GOAWAY did not count it, or it could not be sent any more. */
 	if (hs->close_code == NGHTTP2_REFUSED_STREAM && hs->s->conn->role == HTTP_CLIENT)

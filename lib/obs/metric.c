@@ -67,6 +67,7 @@ static size_t count_labels(const struct metric_def *def)
 	for (; def->labels != NULL && def->labels[n] != NULL; n++) {
 		ASSERT(is_name(def->labels[n], false) && strncmp(def->labels[n], "__", 2) != 0);
 		ASSERT(strcmp(def->labels[n], "le") != 0);
+		ASSERT(strlen(def->labels[n]) <= METRIC_NAME_MAX);
 	}
 	ASSERT(n <= METRIC_LABELS_MAX);
 	return n;
@@ -146,11 +147,27 @@ static bool is_plain(unsigned char c)
 	return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\t';
 }
 
+#define EACH_BYTE(b) (0x0101010101010101ull * (b))
+
+/* True where none of the eight bytes is below 0x20, above 0x7e or 0x7f. */
+static bool is_plain_word(uint64_t w)
+{
+	uint64_t below = (w - EACH_BYTE(0x20)) & ~w, is_del = w ^ EACH_BYTE(0x7f);
+
+	return ((w | below | ((is_del - EACH_BYTE(1)) & ~is_del)) & EACH_BYTE(0x80)) == 0;
+}
+
 /* Bytes at the start of s that stand as they are. */
 static size_t plain_run(struct str s)
 {
 	size_t n = 0;
+	uint64_t word;
 
+	for (; s.n - n >= sizeof(word); n += sizeof(word)) {
+		memcpy(&word, s.p + n, sizeof(word));
+		if (!is_plain_word(word))
+			break;
+	}
 	while (n < s.n && is_plain((unsigned char)s.p[n]))
 		n++;
 	return n;

@@ -19,6 +19,7 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 #define METRIC_LABELS_MAX 16
 #define METRIC_BUCKETS_MAX 64
+#define METRIC_NAME_MAX 64   /* bytes of a label name */
 #define METRIC_VALUE_MAX 256 /* bytes of a label value; longer ones are cut */
 
 /*

@@ -7,9 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/base/obj.h"
 #include "lib/obs/metric_internal.h"
 
 #define NUMBER_TEXT 32
+#define LE_TEXT (NUMBER_TEXT + 16)
+/* Each byte of a value may be escaped; 8 for what stands around name and value. */
+#define LABELS_TEXT (METRIC_LABELS_MAX * (METRIC_NAME_MAX + 2 * METRIC_VALUE_MAX + 8))
 
 static void put_str(struct buf *out, struct str s)
 {
@@ -34,13 +38,13 @@ static struct str escape_of(char c, bool quotes)
 	return STR_NULL;
 }
 
-/* Runs of ordinary bytes in one piece; quotes: the text stands between double quotes. */
-static void put_escaped(struct buf *out, struct str s, bool quotes)
+/* Runs of ordinary bytes in one piece. */
+static void put_help(struct buf *out, struct str s)
 {
 	size_t from = 0;
 
 	for (size_t i = 0; i < s.n; i++) {
-		struct str escape = escape_of(s.p[i], quotes);
+		struct str escape = escape_of(s.p[i], false);
 
 		if (escape.n == 0)
 			continue;
@@ -70,7 +74,7 @@ static void put_head(struct buf *out, const char *name, enum metric_kind kind, c
 	put_z(out, "# HELP ");
 	put_z(out, name);
 	put_z(out, " ");
-	put_escaped(out, str_from(help), false);
+	put_help(out, str_from(help));
 	put_z(out, "\n# TYPE ");
 	put_z(out, name);
 	put_z(out, " ");
@@ -78,78 +82,151 @@ static void put_head(struct buf *out, const char *name, enum metric_kind kind, c
 	put_z(out, "\n");
 }
 
-static void put_label(struct buf *out, bool first, const char *name, struct str value)
+/* --- samples --- */
+
+/* One family being written: what its lines have in common is made once. On the stack. */
+struct writer {
+	struct buf *out;
+	const struct metric *metric;
+	struct str name;
+	char labels[LABELS_TEXT]; /* "{a=\"b\",c=\"d\"" of the series being written */
+	size_t n_labels_text;
+	char le[METRIC_BUCKETS_MAX + 1][LE_TEXT]; /* "le=\"0.5\"} " */
+};
+
+static void add_text(struct writer *w, struct str s)
 {
-	put_z(out, first ? "{" : ",");
-	put_z(out, name);
-	put_z(out, "=\"");
-	put_escaped(out, value, true);
-	put_z(out, "\"");
+	ASSERT(s.n <= sizeof(w->labels) - w->n_labels_text);
+	memcpy(w->labels + w->n_labels_text, s.p, s.n);
+	w->n_labels_text += s.n;
 }
 
-/* name, suffix and the labels of s, with le where it is not NULL; a space follows. */
-static void put_name(struct buf *out, const struct metric_series *s, const char *suffix,
-	const char *le)
+static void add_escaped(struct writer *w, struct str s)
 {
-	const struct metric *metric = s->metric;
+	for (size_t i = 0; i < s.n; i++) {
+		struct str escape = escape_of(s.p[i], true);
+
+		add_text(w, escape.n > 0 ? escape : str_sub(s, i, 1));
+	}
+}
+
+static void set_labels(struct writer *w, const struct metric_series *s)
+{
 	struct str keys = str_make(s->key, s->key_len), value;
 
-	put_z(out, metric->def.name);
-	put_z(out, suffix);
-	for (size_t i = 0; i < metric->n_labels && str_split(&keys, '\0', &value); i++)
-		put_label(out, i == 0, metric->def.labels[i], value);
-	if (le != NULL)
-		put_label(out, metric->n_labels == 0, "le", str_from(le));
-	put_z(out, metric->n_labels > 0 || le != NULL ? "} " : " ");
+	w->n_labels_text = 0;
+	for (size_t i = 0; i < w->metric->n_labels && str_split(&keys, '\0', &value); i++) {
+		add_text(w, i == 0 ? STR("{") : STR(","));
+		add_text(w, str_from(w->metric->def.labels[i]));
+		add_text(w, STR("=\""));
+		add_escaped(w, value);
+		add_text(w, STR("\""));
+	}
 }
 
-static void put_histogram(struct buf *out, const struct metric_series *s)
+/* name, suffix and labels without what closes them. */
+static void put_name(struct writer *w, struct str suffix)
 {
-	const struct metric *metric = s->metric;
+	put_str(w->out, w->name);
+	put_str(w->out, suffix);
+	put_str(w->out, str_make(w->labels, w->n_labels_text));
+}
+
+static struct str closing(const struct writer *w)
+{
+	return w->n_labels_text > 0 ? STR("} ") : STR(" ");
+}
+
+static void put_u64(struct buf *out, uint64_t v)
+{
+	char text[NUMBER_TEXT], *at = text + sizeof(text);
+
+	*--at = '\n';
+	do
+		*--at = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	put_str(out, str_make(at, (size_t)(text + sizeof(text) - at)));
+}
+
+static void put_i64(struct buf *out, int64_t v)
+{
+	if (v < 0)
+		put_str(out, STR("-"));
+	put_u64(out, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+static void set_bounds(struct writer *w)
+{
+	size_t n = w->metric->n_buckets;
+	char text[NUMBER_TEXT];
+
+	for (size_t i = 0; i <= n; i++) {
+		format_double(i < n ? w->metric->def.buckets[i] : HUGE_VAL, text);
+		snprintf(w->le[i], sizeof(w->le[i]), "%sle=\"%s\"} ",
+			w->metric->n_labels > 0 ? "," : "{", text);
+	}
+}
+
+static void put_histogram(struct writer *w, const struct metric_series *s)
+{
+	size_t n = w->metric->n_buckets;
 	uint64_t count = 0;
 	char text[NUMBER_TEXT];
 
-	for (size_t i = 0; i <= metric->n_buckets; i++) {
-		format_double(i < metric->n_buckets ? metric->def.buckets[i] : HUGE_VAL, text);
-		put_name(out, s, "_bucket", text);
+	for (size_t i = 0; i <= n; i++) {
+		put_name(w, STR("_bucket"));
+		put_z(w->out, w->le[i]);
 		count += cell_get(s, i);
-		buf_printf(out, "%" PRIu64 "\n", count);
+		put_u64(w->out, count);
 	}
-	put_name(out, s, "_sum", NULL);
-	format_double(cell_get_double(s, metric->n_buckets + 1), text);
-	buf_printf(out, "%s\n", text);
-	put_name(out, s, "_count", NULL);
-	buf_printf(out, "%" PRIu64 "\n", count);
+	put_name(w, STR("_sum"));
+	put_str(w->out, closing(w));
+	format_double(cell_get_double(s, n + 1), text);
+	put_z(w->out, text);
+	put_str(w->out, STR("\n"));
+	put_name(w, STR("_count"));
+	put_str(w->out, closing(w));
+	put_u64(w->out, count);
 }
 
-static void put_series(struct buf *out, const struct metric_series *s)
+static void put_series(struct writer *w, const struct metric_series *s)
 {
-	switch (s->metric->def.kind) {
-	case METRIC_COUNTER:
-		put_name(out, s, "", NULL);
-		buf_printf(out, "%" PRIu64 "\n", cell_get(s, 0));
-		break;
-	case METRIC_GAUGE:
-		put_name(out, s, "", NULL);
-		buf_printf(out, "%" PRId64 "\n", (int64_t)cell_get(s, 0));
-		break;
-	case METRIC_HISTOGRAM:
-		put_histogram(out, s);
-		break;
+	set_labels(w, s);
+	if (w->metric->def.kind == METRIC_HISTOGRAM) {
+		put_histogram(w, s);
+		return;
 	}
+	put_name(w, STR(""));
+	put_str(w->out, closing(w));
+	if (w->metric->def.kind == METRIC_COUNTER)
+		put_u64(w->out, cell_get(s, 0));
+	else
+		put_i64(w->out, (int64_t)cell_get(s, 0));
 }
 
 static void put_family(struct buf *out, const struct metric *metric)
 {
+	struct writer w;
+
+	w.out = out;
+	w.metric = metric;
+	w.name = str_from(metric->def.name);
 	put_head(out, metric->def.name, metric->def.kind, metric->def.help);
-	if (metric->read != NULL)
-		buf_printf(out, "%s %" PRId64 "\n", metric->def.name,
-			metric->read(metric->read_arg));
+	if (metric->read != NULL) {
+		put_str(out, w.name);
+		put_str(out, STR(" "));
+		put_i64(out, metric->read(metric->read_arg));
+		return;
+	}
+	if (metric->def.kind == METRIC_HISTOGRAM)
+		set_bounds(&w);
 	for (size_t i = 0; i < metric->n_series; i++)
-		put_series(out, metric->sorted[i]);
+		put_series(&w, metric->sorted[i]);
 	if (metric->overflow != NULL)
-		put_series(out, metric->overflow);
+		put_series(&w, metric->overflow);
 }
+
+/* --- the whole --- */
 
 static uint64_t overflowed(const struct metric *metric)
 {

@@ -151,6 +151,7 @@ void conn_fill_span(const struct conn *c, const struct snapshot *snap, const str
 		s->source.workload = c->peer.sa;
 		s->source.identity = c->peer.id;
 		s->tls = c->mesh_peer;
+		s->cipher = str_from(c->cipher);
 		return;
 	}
 	s->source = own;

@@ -42,7 +42,7 @@ struct conn {
 	bool mesh_peer;
 	char peer_id[SPIFFE_ID_MAX + 1];
 	struct spiffe_id peer;
-	char alpn[16];
+	char alpn[16], cipher[48];
 	struct authz_out verdict;
 	char rule[160];
 	/* outbound: where to */

@@ -165,6 +165,7 @@ static void on_tls(void *arg, struct io *io, const struct tls_failure *failure)
 		return;
 	}
 	set_peer(c, info.peer_id, info.alpn);
+	(void)str_copy(c->cipher, sizeof(c->cipher), info.cipher);
 	if (!c->mesh_peer) {
 		conn_refuse(c, MESH_PEER_CERTIFICATE, NULL, "no SPIFFE ID after the handshake");
 		return;

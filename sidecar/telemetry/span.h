@@ -33,6 +33,7 @@ struct span {
 	struct span_party source, dest;
 	struct str service; /* "name.namespace"; empty: none */
 	struct str method, authority, path, request_id;
+	struct str cipher; /* of the mesh side, where known; static storage or the connection's */
 	uint16_t status;
 	int grpc_status;              /* -1: no gRPC */
 	uint64_t bytes_in, bytes_out; /* request / response body; TCP: from / to the downstream */

@@ -187,6 +187,8 @@ static void emit_line(const struct telemetry *t, const struct span *s, uint64_t 
 	f[n++] = LOG_S("destination_identity", s->dest.identity);
 	f[n++] = LOG_S("service", s->service);
 	f[n++] = LOG_Z("tls", s->tls ? "mtls" : "none");
+	if (s->cipher.n > 0)
+		f[n++] = LOG_S("cipher", s->cipher);
 	if (s->attempts > 1)
 		f[n++] = LOG_U("attempts", s->attempts);
 	log_event(t->access_log, LOG_INFO, "access", s->http ? "request" : "connection", f, n);

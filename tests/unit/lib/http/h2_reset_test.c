@@ -290,6 +290,81 @@ static void closed_before_the_request_was_written(void **state)
 	h2_peer_close(&p);
 }
 
+/* The body of an answer is not wanted before its head came: the head is told all the same. */
+static void stop_before_the_head(void **state)
+{
+	struct h2_world *w = *state;
+	struct h2_peer p;
+
+	h2_world_client(w, false);
+	h2_peer_server(&p, w);
+	struct h2_x *x = h2_request(w, "GET", "/", true);
+
+	stream_stop(x->s);
+	h2_peer_run(&p);
+	assert_int_equal(h2_seen(&p, NGHTTP2_RST_STREAM, 1), 0);
+	h2_put_ok(&p, 0, 1);
+	h2_put(&p, NGHTTP2_DATA, 0, 1, "unwanted", 8);
+	h2_peer_run(&p);
+	assert_int_equal(x->head.status, 200);
+	assert_int_equal(x->got, 0);
+	assert_int_equal(h2_last(&p, NGHTTP2_RST_STREAM, 1)->code, NGHTTP2_CANCEL);
+	assert_int_equal(x->reason, REASON_OK);
+	h2_peer_close(&p);
+}
+
+static void goaway_after_stop_is_no_success(void **state)
+{
+	struct h2_world *w = *state;
+	struct h2_peer p;
+
+	h2_world_client(w, false);
+	h2_peer_server(&p, w);
+	struct h2_x *x = h2_request(w, "HEAD", "/", true);
+
+	stream_stop(x->s);
+	h2_peer_run(&p);
+	h2_put(&p, NGHTTP2_GOAWAY, 0, 0, "\0\0\0\0\0\0\0", 8);
+	h2_peer_run(&p);
+	assert_int_equal(x->reason, REASON_NOT_PROCESSED);
+	h2_peer_close(&p);
+}
+
+/* What was queued for a stream lies in its arena: none of it is encoded when the stream is gone. */
+static void reset_while_heads_wait(void **state)
+{
+	struct h2_world *w = *state;
+	static const enum reason reasons[] = {
+		REASON_HEADERS_TOO_LARGE, REASON_UNSUPPORTED, REASON_CANCELLED};
+	struct h2_peer p;
+
+	w->pipe = 64;
+	h2_world_server(w, false);
+	h2_peer_client(&p, w);
+	for (unsigned i = 0; i < 3; i++) {
+		h2_put_get(&p, 1 + 4 * (int32_t)i);
+		h2_put_get(&p, 3 + 4 * (int32_t)i);
+		h2_peer_run(&p);
+		p.deaf = true;
+		h2_respond(h2_nth(&w->server, 2 * i), 200, false);
+		h2_pour(h2_nth(&w->server, 2 * i), 1000);
+		h2_world_run(w);
+		struct h2_x *y = h2_nth(&w->server, 2 * i + 1);
+
+		h2_respond(y, 103, false);
+		if (i > 0)
+			h2_respond(y, 200, false);
+		stream_reset(y->s, reasons[i]);
+		h2_world_run(w);
+		assert_true(y->ended);
+		p.deaf = false;
+		h2_peer_run(&p);
+		assert_int_equal(h2_seen(&p, NGHTTP2_HEADERS, 3 + 4 * (int32_t)i), 0);
+		assert_int_equal(h2_seen(&p, NGHTTP2_RST_STREAM, 3 + 4 * (int32_t)i), 1);
+	}
+	h2_peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +381,9 @@ int main(void)
 		H2_TEST(server_closes),
 		H2_TEST(client_closes),
 		H2_TEST(closed_before_the_request_was_written),
+		H2_TEST(stop_before_the_head),
+		H2_TEST(goaway_after_stop_is_no_success),
+		H2_TEST(reset_while_heads_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

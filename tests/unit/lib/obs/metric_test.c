@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -186,6 +187,35 @@ static void test_values_are_cut_and_cleaned(void **state)
 	assert_int_equal(metrics_series(*state), 2);
 }
 
+/* Every byte alone, at each place of a word: what is replaced must not depend on its neighbours. */
+static void test_which_bytes_are_replaced(void **state)
+{
+	struct metrics *m = metrics_new(10000, 7);
+	struct metric *metric = metrics_add(m, &requests);
+
+	(void)state;
+	for (int byte = 0; byte < 256; byte++) {
+		bool plain = (byte >= 0x20 && byte < 0x7f) || byte == '\n' || byte == '\t';
+
+		for (size_t at = 0; at < 11; at++) {
+			char text[] = "abcdefghijk", replaced[] = "abcdefghijk..";
+			const struct str a[] = {str_make(text, 11), STR("")};
+			const struct str b[] = {str_make(replaced, 13), STR("")};
+
+			text[at] = (char)byte;
+			memcpy(replaced + at, "\xef\xbf\xbd", 3);
+			memcpy(replaced + at + 3, text + at + 1, 10 - at);
+			if (plain)
+				assert_ptr_not_equal(metric_get(metric, a, 2),
+					metric_get(metric, b, 2));
+			else
+				assert_ptr_equal(metric_get(metric, a, 2),
+					metric_get(metric, b, 2));
+		}
+	}
+	metrics_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +229,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_idle_series_expire, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_expiry_makes_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_values_are_cut_and_cleaned, setup, teardown),
+		cmocka_unit_test(test_which_bytes_are_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
