@@ -223,23 +223,59 @@ static void tls_free(void *ptr)
 	mem_free(t);
 }
 
+/* -- closing
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* The user is gone; nothing is left to send, or nobody to send it to. */
+static void release(struct tls_io *t, bool reset)
+{
+	loop_timer_stop(&t->linger);
+	io_close(&t->io.below, reset);
+	loop_defer_free(t->io.loop, t, tls_free);
+}
+
+static void on_linger_below(void *arg, unsigned events)
+{
+	struct tls_io *t = OBJ_CAST(struct tls_io, IO_MAGIC, arg);
+	int ret = tls_io_flush(t);
+
+	(void)events;
+	if (ret != ERR_AGAIN)
+		release(t, ret < 0);
+}
+
+static void on_linger_over(void *arg)
+{
+	release(OBJ_CAST(struct tls_io, IO_MAGIC, arg), true);
+}
+
 static void tls_close(struct io *io, bool reset)
 {
 	struct tls_io *t = tls_io(io);
+	int ret = 0;
 
 	if (t->closed)
 		return;
+	t->closed = true;
+	t->wanted = 0;
+	loop_task_cancel(&t->wake);
 	/* In order unless told otherwise: without close_notify the peer would take it for a
 	 * truncation. */
 	if (!reset && t->out_end == 0) {
 		tls_seal_alert(t, ALERT_LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
-		tls_io_flush(t);
+		t->out_end = 1;
 	}
-	t->closed = true;
-	t->wanted = 0;
-	loop_task_cancel(&t->wake);
-	io_close(&t->io.below, reset);
-	loop_defer_free(t->io.loop, t, tls_free);
+	if (!reset && t->out_end == 1)
+		ret = tls_io_flush(t);
+	if (ret != ERR_AGAIN) {
+		release(t, reset);
+		return;
+	}
+	/* What write took is owed to the peer, as bytes in a kernel are after close(2). */
+	io_set_user(t->io.below, on_linger_below, t);
+	io_want(t->io.below, IO_WRITE);
+	loop_timer_start(&t->linger, TLS_LINGER_NS);
 }
 
 static const struct io_ops tls_ops = {
@@ -276,6 +312,7 @@ struct io *tls_io_new(const struct tls_io_config *cfg)
 	t->records_max = TLS_MAX_RECORDS;
 	t->read_size = 16 * 1024;
 	loop_task_init(&t->wake, t->io.loop, on_wake, t);
+	loop_timer_init(&t->linger, t->io.loop, on_linger_over, t);
 	io_set_user(t->io.below, on_below, t);
 	tls_io_interest(t);
 	return &t->io;

@@ -31,6 +31,8 @@ struct io *tls_io_new(const struct tls_io_config *cfg);
  * not replace its own. */
 #define TLS_REKEY_RECORDS (1ull << 23)
 #define TLS_MAX_RECORDS ((1ull << 24) - 1)
+/* How long after its close an io goes on sending what it took. */
+#define TLS_LINGER_NS (60 * NS_PER_S)
 /* Other bounds than those above, for tests. */
 void tls_io_limit(struct io *io, uint64_t rekey, uint64_t max);
 
@@ -42,7 +44,8 @@ struct tls_messages {
 	uint32_t left; /* bytes of the body still to come */
 };
 
-/* Owns all it points to; freed at the end of the turn in which it is closed. */
+/* Owns all it points to; freed at the end of the turn in which it is closed and has sent what it
+ * took, or may no longer. */
 struct tls_io {
 	struct io io;
 	struct tls_ctx *ctx;
@@ -57,6 +60,7 @@ struct tls_io {
 	size_t read_size;
 	struct tls_messages messages;
 	struct loop_task wake;
+	struct loop_timer linger; /* closed, with bytes still to be sent */
 	int in_end;  /* 0: open, 1: the peer ended in order, else ERR_* */
 	int out_end; /* 0: open, 1: we ended, else ERR_* */
 	unsigned wanted;
