@@ -20,6 +20,9 @@ void h2_release(struct h2 *h, struct h2_stream *hs);
 void h2_detach(struct h2 *h, struct h2_stream *hs);
 /* The session ends with GOAWAY of that code. From anywhere, callbacks too; h2_perish follows. */
 void h2_doom(struct h2 *h, enum reason reason, uint32_t code, const char *detail);
+/* The result of a call that may find the session's memory used up, which dooms it. */
+void h2_try(struct h2 *h, int rv);
+void h2_submit_reset(struct h2 *h, int32_t id, uint32_t code);
 /* Ends the connection where it is doomed. Outside callbacks. */
 void h2_perish(struct h2 *h);
 /* Accounting of an untrusted peer: dooms the session where it is too much. */

@@ -11,6 +11,7 @@
 /* What nghttp2 may hold: for the session, and for each stream that may be open. */
 #define MEM_SESSION ((size_t)1024 * 1024)
 #define MEM_STREAM ((size_t)16 * 1024)
+#define MEM_LAST_WORDS ((size_t)16 * 1024)
 /* nghttp2's own limits stand behind ours: they catch what ours does not count. */
 #define BACKSTOP_BURST 10000
 #define BACKSTOP_RATE 330
@@ -27,7 +28,21 @@ void h2_doom(struct h2 *h, enum reason reason, uint32_t code, const char *detail
 	h->reason = reason;
 	h->code = code;
 	h->detail = detail;
+	/* Where the bound was reached, the last words need a little more. */
+	h->mem.max += MEM_LAST_WORDS;
 	nghttp2_session_terminate_session(h->session, code);
+}
+
+void h2_try(struct h2 *h, int rv)
+{
+	if (rv == NGHTTP2_ERR_NOMEM)
+		h2_doom(h, REASON_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM,
+			"too much state in one session");
+}
+
+void h2_submit_reset(struct h2 *h, int32_t id, uint32_t code)
+{
+	h2_try(h, nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, code));
 }
 
 void h2_perish(struct h2 *h)
@@ -119,8 +134,7 @@ static void h2_forget(struct http_stream *s)
 
 	if (hs != NULL) {
 		if (!hs->closed && s->id != 0)
-			nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, (int32_t)s->id,
-				reason_info(s->reason)->h2_code);
+			h2_submit_reset(h, (int32_t)s->id, reason_info(s->reason)->h2_code);
 		h2_detach(h, hs);
 		hs->obj.magic = 0;
 	}
@@ -195,8 +209,10 @@ static void h2_on_grace(void *arg)
 	if (h->c->state != HTTP_CONN_OPEN || h->doomed)
 		return;
 	h->drain = H2_DRAIN_FINAL;
-	nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
-		nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR, NULL, 0);
+	h2_try(h,
+		nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
+			nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR, NULL,
+			0));
 	http_conn_kick(h->c);
 }
 
@@ -206,7 +222,7 @@ static void h2_drain(struct http_conn *c)
 
 	if (c->role == HTTP_SERVER && h->drain == H2_DRAIN_NONE) {
 		h->drain = H2_DRAIN_NOTICE;
-		nghttp2_submit_shutdown_notice(h->session);
+		h2_try(h, nghttp2_submit_shutdown_notice(h->session));
 		if (c->limits.drain_grace > 0)
 			loop_timer_start(&h->grace, c->limits.drain_grace);
 		else
@@ -256,7 +272,7 @@ static void h2_on_ping_timer(void *arg)
 		return;
 	}
 	h->probing = true;
-	nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
+	h2_try(h, nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL));
 	http_conn_kick(c);
 	loop_timer_start(&h->ping, c->limits.ping_timeout);
 }

@@ -120,8 +120,7 @@ static void intake_failed(struct h2 *h, int err)
 		h2_doom(h, REASON_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM, "too many CONTINUATION frames");
 		break;
 	case NGHTTP2_ERR_NOMEM:
-		h2_doom(h, REASON_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM,
-			"too much state in one session");
+		h2_try(h, err);
 		break;
 	default:
 		h2_doom(h, REASON_INTERNAL, NGHTTP2_INTERNAL_ERROR, "nghttp2 failed");
@@ -159,7 +158,7 @@ static void frame_reset_stream(struct h2 *h, const struct h2_frame *f, uint32_t 
 {
 	struct h2_stream *hs = h2_find(h, f->id);
 
-	nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, f->id, code);
+	h2_submit_reset(h, f->id, code);
 	if (hs != NULL)
 		h2_note_fault(h, hs, http_conn_fault(h->c), nghttp2_http2_strerror(code));
 	h2_blame(h);

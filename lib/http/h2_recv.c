@@ -46,12 +46,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
 	struct h2 *h = h2_cast(arg);
 	struct h2_stream *hs = h2_find(h, frame->hd.stream_id);
 
+	(void)session;
 	if (hs == NULL)
 		return 0;
 	if (h2_block_field(hs, name, value, flags & NGHTTP2_NV_FLAG_NO_INDEX) == 0)
 		return 0;
-	nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-		NGHTTP2_ENHANCE_YOUR_CALM);
+	h2_submit_reset(h, frame->hd.stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
 	h2_note_fault(h, hs,
 		h->c->role == HTTP_SERVER ? REASON_HEADERS_TOO_LARGE
 					  : REASON_RESPONSE_HEADERS_TOO_LARGE,
@@ -82,8 +82,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 	(void)flags;
 	/* The connection's window is for all: a stream that is not consumed holds up itself alone.
 	 */
-	if (nghttp2_session_consume_connection(session, len) != 0)
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	h2_try(h, nghttp2_session_consume_connection(session, len));
 	if (hs == NULL || hs->s->ended)
 		return 0;
 	if (len < SHARE_MIN)

@@ -30,9 +30,7 @@ static void stream_wants_turn(struct h2 *h, struct h2_stream *hs)
 
 static void submit_failed(struct h2 *h, struct http_stream *s, int err)
 {
-	if (err == NGHTTP2_ERR_NOMEM)
-		h2_doom(h, REASON_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM,
-			"too much state in one session");
+	h2_try(h, err);
 	http_up_fail(s,
 		err == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE ? REASON_NOT_PROCESSED : REASON_INTERNAL,
 		"nghttp2 takes no head");
@@ -95,11 +93,7 @@ void h2_consume(struct http_stream *s, size_t n)
 	/* The window of a stream that shall send no more stays shut. */
 	if (hs == NULL || hs->closed || s->stopped)
 		return;
-	int rv = nghttp2_session_consume_stream(h->session, (int32_t)s->id, n);
-
-	if (rv == NGHTTP2_ERR_NOMEM)
-		h2_doom(h, REASON_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM,
-			"too much state in one session");
+	h2_try(h, nghttp2_session_consume_stream(h->session, (int32_t)s->id, n));
 	if (nghttp2_session_want_write(h->session))
 		http_conn_kick(s->conn);
 }
@@ -109,8 +103,7 @@ static void stream_say_stop(struct h2 *h, int32_t id)
 {
 	if (nghttp2_session_get_stream_remote_close(h->session, id) != 0)
 		return;
-	nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id,
-		h->c->role == HTTP_SERVER ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+	h2_submit_reset(h, id, h->c->role == HTTP_SERVER ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
 	http_conn_kick(h->c);
 }
 
@@ -162,18 +155,12 @@ void h2_reset(struct http_stream *s, enum reason reason)
 
 	/* An answer is followed by RST_STREAM when it is written, see on_end_sent. */
 	if (open && !(fresh && stream_answer(h, s, reason)))
-		nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, (int32_t)s->id,
-			reason_info(reason)->h2_code);
+		h2_submit_reset(h, (int32_t)s->id, reason_info(reason)->h2_code);
 	if (hs != NULL)
 		h2_detach(h, hs);
 }
 
 /* -- what nghttp2 asks while it encodes -- */
-
-static int submit_trailers(struct h2 *h, const struct h2_stream *hs)
-{
-	return nghttp2_submit_trailer(h->session, (int32_t)hs->s->id, hs->trailers, hs->n_trailers);
-}
 
 static nghttp2_ssize on_source(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length,
 	uint32_t *flags, nghttp2_data_source *source, void *arg)
@@ -181,7 +168,6 @@ static nghttp2_ssize on_source(nghttp2_session *session, int32_t id, uint8_t *bu
 	struct h2 *h = h2_cast(arg);
 	struct h2_stream *hs = h2_find(h, id);
 
-	(void)session;
 	(void)buf;
 	(void)source;
 	if (hs == NULL)
@@ -209,8 +195,7 @@ static nghttp2_ssize on_source(nghttp2_session *session, int32_t id, uint8_t *bu
 	*flags |= NGHTTP2_DATA_FLAG_EOF;
 	if (hs->trailers != NULL) {
 		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-		if (submit_trailers(h, hs) != 0)
-			return NGHTTP2_ERR_CALLBACK_FAILURE;
+		h2_try(h, nghttp2_submit_trailer(session, id, hs->trailers, hs->n_trailers));
 	}
 	return (nghttp2_ssize)n;
 }
@@ -341,7 +326,9 @@ static bool encode(struct h2 *h)
 		nghttp2_ssize n = nghttp2_session_mem_send2(h->session, &p);
 
 		if (n < 0) {
-			http_conn_fail(h->c, REASON_INTERNAL, "nghttp2 failed", true);
+			h2_try(h, (int)n);
+			http_conn_fail(h->c, h->doomed ? h->reason : REASON_INTERNAL,
+				h->doomed ? h->detail : "nghttp2 failed", true);
 			return false;
 		}
 		if (n == 0)
@@ -359,7 +346,7 @@ static void encode_all(struct h2 *h)
 		struct h2_stream *hs = CONTAINER_OF(n, struct h2_stream, ready);
 
 		hs->quantum = H2_QUANTUM;
-		nghttp2_session_resume_data(h->session, (int32_t)hs->s->id);
+		h2_try(h, nghttp2_session_resume_data(h->session, (int32_t)hs->s->id));
 	}
 }
 

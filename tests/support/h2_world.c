@@ -165,7 +165,8 @@ static void on_stream(void *arg, struct http_conn *c, struct http_stream *s)
 {
 	struct h2_x *x = x_new(arg);
 
-	(void)c;
+	if (http_conn_streams(c) > x->side->most)
+		x->side->most = http_conn_streams(c);
 	x->s = s;
 	stream_set_user(s, &stream_events, x);
 }

@@ -49,6 +49,7 @@ struct h2_side {
 	struct http_conn *c; /* NULL after on_end */
 	struct list exchanges;
 	unsigned streams, rooms, idles, ends;
+	size_t most;          /* streams at once */
 	h2_script_fn *script; /* of new exchanges */
 	bool hold;
 	enum reason reason;

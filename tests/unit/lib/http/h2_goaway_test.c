@@ -251,7 +251,13 @@ static void busy_server_is_not_pinged(void **state)
 		h2_peer_run(&p);
 		loop_sim_advance(w->loop, w->limits.ping_interval / 3);
 	}
+	h2_put(&p, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "x", 1);
+	h2_peer_run(&p);
+	/* Nor one that owes nothing. */
+	loop_sim_advance(w->loop, 10 * w->limits.ping_interval);
+	h2_peer_run(&p);
 	assert_int_equal(h2_seen(&p, NGHTTP2_PING, 0), 0);
+	assert_int_equal(w->client.ends, 0);
 	h2_peer_close(&p);
 }
 
@@ -286,6 +292,26 @@ static void header_block_that_never_ends(void **state)
 	h2_peer_close(&p);
 }
 
+static void header_block_that_takes_its_time(void **state)
+{
+	struct h2_world *w = *state;
+	struct h2_peer p;
+
+	w->server.script = h2_serve_ok;
+	h2_world_server(w, false);
+	h2_peer_client(&p, w);
+	h2_put_post(&p, 1);
+	h2_put(&p, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, "\x10\1a", 3);
+	h2_peer_run(&p);
+	loop_sim_advance(w->loop, w->limits.header_timeout / 2);
+	h2_put(&p, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1, "\1b", 2);
+	h2_peer_run(&p);
+	loop_sim_advance(w->loop, 2 * w->limits.header_timeout);
+	assert_string_equal(h2_field(&h2_nth(&w->server, 0)->trailers, "a"), "b");
+	assert_int_equal(w->server.ends, 0);
+	h2_peer_close(&p);
+}
+
 static void idle_connection_says_goodbye(void **state)
 {
 	struct h2_world *w = *state;
@@ -315,6 +341,7 @@ int main(void)
 		H2_TEST(busy_server_is_not_pinged),
 		H2_TEST(peer_that_never_begins),
 		H2_TEST(header_block_that_never_ends),
+		H2_TEST(header_block_that_takes_its_time),
 		H2_TEST(idle_connection_says_goodbye),
 	};
 

@@ -290,6 +290,28 @@ static void closed_before_the_request_was_written(void **state)
 	h2_peer_close(&p);
 }
 
+/* The answer is written whole, the client wants to send no more of its request. */
+static void client_resets_without_error_after_the_answer(void **state)
+{
+	struct h2_world *w = *state;
+	struct h2_peer p;
+
+	h2_world_server(w, false);
+	h2_peer_client(&p, w);
+	h2_put_post(&p, 1);
+	h2_put_post(&p, 3);
+	h2_peer_run(&p);
+	h2_respond(h2_nth(&w->server, 0), 200, true);
+	h2_respond(h2_nth(&w->server, 1), 200, true);
+	h2_peer_run(&p);
+	h2_put_u32(&p, NGHTTP2_RST_STREAM, 1, NGHTTP2_NO_ERROR);
+	h2_put_u32(&p, NGHTTP2_RST_STREAM, 3, NGHTTP2_CANCEL);
+	h2_peer_run(&p);
+	assert_int_equal(h2_nth(&w->server, 0)->reason, REASON_OK);
+	assert_int_equal(h2_nth(&w->server, 1)->reason, REASON_CANCELLED);
+	h2_peer_close(&p);
+}
+
 /* The body of an answer is not wanted before its head came: the head is told all the same. */
 static void stop_before_the_head(void **state)
 {
@@ -381,6 +403,7 @@ int main(void)
 		H2_TEST(server_closes),
 		H2_TEST(client_closes),
 		H2_TEST(closed_before_the_request_was_written),
+		H2_TEST(client_resets_without_error_after_the_answer),
 		H2_TEST(stop_before_the_head),
 		H2_TEST(goaway_after_stop_is_no_success),
 		H2_TEST(reset_while_heads_wait),
