@@ -8,6 +8,9 @@
 /* A connection begins with small reads and gets larger ones while it fills them. */
 #define READ_MIN ((size_t)BUF_LARGE)
 #define READ_MAX ((size_t)4 * BUF_LARGE)
+/* Bytes that the codec has left in c->in: with more no more is read, so that requests sent ahead
+ * wait in the socket. */
+#define IN_MAX READ_MAX
 
 static struct http_conn *conn_cast(void *arg)
 {
@@ -16,7 +19,7 @@ static struct http_conn *conn_cast(void *arg)
 
 static bool conn_can_read(const struct http_conn *c)
 {
-	return c->state == HTTP_CONN_OPEN && !c->read_paused && !c->eof;
+	return c->state == HTTP_CONN_OPEN && !c->read_paused && !c->eof && buf_len(&c->in) < IN_MAX;
 }
 
 void http_conn_want(struct http_conn *c)

@@ -175,6 +175,33 @@ static void test_pipelining_is_bounded(void **state)
 	finish(&f);
 }
 
+/* Nor do they pile up where each is answered at once. */
+static void test_pipelining_flood(void **state)
+{
+	struct fixture f;
+	char flood[16 * 1024];
+	size_t peak = 0, n = 0, at = 0;
+
+	(void)state;
+	while (n + sizeof(GET) - 1 <= sizeof(flood)) {
+		memcpy(flood + n, GET, sizeof(GET) - 1);
+		n += sizeof(GET) - 1;
+	}
+	begin_server(&f);
+	f.x.discard = true;
+	for (unsigned i = 0; i < 5000; i++) {
+		at = (at + wire_push(&f.x, str_make(flood + at, n - at))) % n;
+		loop_sim_settle(f.w.loop, 1);
+		if (buf_pool_used(f.w.bufs) > peak)
+			peak = buf_pool_used(f.w.bufs);
+		http_user_log(&f.u);
+	}
+	assert_true(f.u.n >= 5000);
+	expect_open(&f);
+	assert_in_range(peak, 1, 512 * 1024);
+	finish(&f);
+}
+
 static void test_interim_and_expect(void **state)
 {
 	struct fixture f;
@@ -469,6 +496,7 @@ int main(void)
 		cmocka_unit_test(test_bad_fields_do_not_go_out),
 		cmocka_unit_test(test_pipelining_is_one_by_one),
 		cmocka_unit_test(test_pipelining_is_bounded),
+		cmocka_unit_test(test_pipelining_flood),
 		cmocka_unit_test(test_interim_and_expect),
 		cmocka_unit_test(test_no_interim_to_http10),
 		cmocka_unit_test(test_early_answer_drains),
