@@ -115,6 +115,8 @@ void h2_detach(struct h2 *h, struct h2_stream *hs)
 	if (hs->s->id != 0 && !hs->closed)
 		nghttp2_session_set_stream_user_data(h->session, (int32_t)hs->s->id, NULL);
 	hs->closed = true;
+	if (h->reading == hs)
+		h->reading = NULL;
 	list_remove(&hs->ready);
 	list_remove(&hs->due);
 	buf_clear(&hs->rx);

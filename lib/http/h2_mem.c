@@ -42,7 +42,8 @@ static struct h2_mem_block *block_take(struct h2_mem *m, uint32_t class, size_t 
 	struct h2_mem_block *b = class != NO_CLASS ? m->idle[class] : NULL;
 
 	if (b == NULL) {
-		b = mem_alloc(sizeof(*b) + size);
+		/* Not cleared: of the large ones most pages are never touched. */
+		b = mem_resize(NULL, sizeof(*b) + size);
 		m->fresh++;
 	} else {
 		m->idle[class] = b->next;

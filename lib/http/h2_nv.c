@@ -108,10 +108,17 @@ static void nv_init(struct nv_list *l, struct arena *arena, size_t n, size_t tex
 	};
 }
 
+/* The longest uint64_t. */
+#define DIGITS 20
+
 static void nv_add_length(struct nv_list *l, uint64_t length)
 {
-	nv_add(l, STR("content-length"), arena_printf(l->arena, "%llu", (unsigned long long)length),
-		0);
+	char *end = (char *)arena_alloc(l->arena, DIGITS) + DIGITS, *p = end;
+
+	do
+		*--p = (char)('0' + length % 10);
+	while ((length /= 10) > 0);
+	nv_add(l, STR("content-length"), str_make(p, (size_t)(end - p)), 0);
 }
 
 static void nv_add_request(struct nv_list *l, const struct http_head *head, bool end)

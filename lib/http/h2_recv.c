@@ -23,6 +23,7 @@ static int begin_request(struct h2 *h, int32_t id)
 
 	nghttp2_session_set_stream_user_data(h->session, id, hs);
 	h2_block_begin(hs, false);
+	h->reading = hs;
 	return 0;
 }
 
@@ -31,12 +32,14 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	struct h2 *h = h2_cast(arg);
 
 	(void)session;
+	h->reading = NULL;
 	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
 		return begin_request(h, frame->hd.stream_id);
 	struct h2_stream *hs = h2_find(h, frame->hd.stream_id);
 
 	if (hs != NULL)
 		h2_block_begin(hs, h->c->role == HTTP_SERVER || hs->head_in);
+	h->reading = hs;
 	return 0;
 }
 
@@ -44,7 +47,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
 	nghttp2_rcbuf *value, uint8_t flags, void *arg)
 {
 	struct h2 *h = h2_cast(arg);
-	struct h2_stream *hs = h2_find(h, frame->hd.stream_id);
+	struct h2_stream *hs = h->reading;
 
 	(void)session;
 	if (hs == NULL)

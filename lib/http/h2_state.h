@@ -61,8 +61,9 @@ struct h2 {
 	struct h2_mem mem;
 	struct h2_abuse abuse;
 	struct h2_intake intake;
-	struct list ready;   /* streams that wait for a turn to send */
-	struct list due;     /* streams with something to tell */
+	struct h2_stream *reading; /* whose header block comes in; may be NULL */
+	struct list ready;         /* streams that wait for a turn to send */
+	struct list due;           /* streams with something to tell */
 	struct list filling; /* streams that have body bytes only, told when all input is read */
 	uint32_t open;       /* streams that count against the limit */
 	bool wary;           /* the peer is not trusted */
