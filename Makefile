@@ -246,14 +246,20 @@ fuzz: ready ## run each fuzzer for FUZZ_SECONDS (10)
 fuzz-run: $(fuzzers)
 	@$(PYTHON) tools/run-fuzzers --root $(B) --seconds $(FUZZ_SECONDS) $(fuzzers)
 
-check: ready ## layers, sizes, writable globals, banned calls, formatting
-	$(submake) -k check-layers check-size check-banned check-format globals
+check: ready ## layers, sizes, writable globals, banned calls, formatting, generated pages
+	$(submake) -k check-layers check-size check-banned check-format globals check-docs
 
 check-layers check-size check-banned check-format:
 	@$(PYTHON) tools/$@
 
 globals: $(call objects,$(our_c))
 	@$(PYTHON) tools/check-globals $(B)/obj $(our_c)
+
+check-docs: all
+	@$(PYTHON) tools/gen-docs --check --build $(B)
+
+docs: all ## write the pages of docs/ that follow from tables
+	@$(PYTHON) tools/gen-docs --build $(B)
 
 format: ready ## format every C file in place
 	@$(PYTHON) tools/check-format --fix
@@ -277,4 +283,4 @@ help: ## this list
 	@echo "V=1 shows commands; see STYLE.md and ARCHITECTURE.md for the rest."
 
 .PHONY: all tests deps ready demo test unit mem e2e asan asan-e2e clang fuzz fuzz-run check globals \
-	check-layers check-size check-banned check-format format install clean help
+	check-layers check-size check-banned check-format check-docs docs format install clean help

@@ -45,6 +45,13 @@ static void handle_drain(void *arg, struct http_call *call)
 	buf_printf(call->out, "draining\n");
 }
 
+static void handle_quit(void *arg, struct http_call *call)
+{
+	struct endpoints *e = arg;
+	proxy_quit_soon(e->cfg.proxy);
+	buf_printf(call->out, "ending\n");
+}
+
 static void handle_reload(void *arg, struct http_call *call)
 {
 	struct endpoints *e = arg;
@@ -68,6 +75,7 @@ static void handle_log_level(void *arg, struct http_call *call)
 
 static const struct http_route control_routes[] = {
 	{"/drain", "POST", handle_drain, 0, "fail readiness, drain, exit when idle"},
+	{"/quit", "POST", handle_quit, 0, "end now, what runs is reset"},
 	{"/reload", "POST", handle_reload, 0, "read the state file again"},
 	{"/log-level", "POST", handle_log_level, 0, "?level=error|warn|info|debug|trace"},
 	{NULL, NULL, NULL, 0, NULL},

@@ -35,7 +35,7 @@ struct proxy {
 	uint64_t state_refused;
 	proxy_done_fn *done;
 	void *done_arg;
-	struct loop_task done_task;
+	struct loop_task done_task, quit_task;
 };
 
 /* -- gauges
@@ -293,6 +293,16 @@ void proxy_quit(struct proxy *p)
 		finish(p);
 }
 
+static void on_quit(void *arg)
+{
+	proxy_quit(OBJ_CAST(struct proxy, PROXY_MAGIC, arg));
+}
+
+void proxy_quit_soon(struct proxy *p)
+{
+	loop_next_turn(&p->quit_task);
+}
+
 /* -- start and end
  * -------------------------------------------------------------------------------------------------
  */
@@ -320,6 +330,7 @@ struct proxy *proxy_new(const struct proxy_env *env, const struct sidecar_params
 	loop_timer_init(&p->min_drain, env->loop, on_min_drain, p);
 	loop_timer_init(&p->deadline, env->loop, on_deadline, p);
 	loop_task_init(&p->done_task, env->loop, on_done, p);
+	loop_task_init(&p->quit_task, env->loop, on_quit, p);
 	return p;
 }
 
@@ -428,6 +439,7 @@ void proxy_free(struct proxy **pp)
 		return;
 	*pp = NULL;
 	loop_task_cancel(&p->done_task);
+	loop_task_cancel(&p->quit_task);
 	loop_timer_stop(&p->housekeeping);
 	close_listeners(p->inbound);
 	close_listeners(p->outbound);

@@ -43,8 +43,10 @@ void proxy_reload(struct proxy *p);
 /* Rule 18: not ready at once, inbound still accepted for min-drain, then out when idle or before
  * the grace period ends. */
 void proxy_drain(struct proxy *p);
-/* Ends everything now; done follows. */
+/* Ends everything now; done follows. _soon: when no callback is on the stack, for handlers of our
+ * own endpoints. */
 void proxy_quit(struct proxy *p);
+void proxy_quit_soon(struct proxy *p);
 bool proxy_ready(const struct proxy *p, struct buf *reasons);
 struct flow *proxy_flow(struct proxy *p);
 struct metrics *proxy_metrics(struct proxy *p);

@@ -124,6 +124,13 @@ static void show_help(struct load *l)
 	l->done = true;
 }
 
+/* For docs/: not in --help, since nobody types it. */
+static void show_markdown(struct load *l)
+{
+	conf_print_markdown(l->prog, l->out);
+	l->done = true;
+}
+
 /*
  * A flag of ours. Returns true where next, the word after it or NULL, was used up as its value.
  */
@@ -159,6 +166,8 @@ static bool on_flag(struct load *l, const char *word, const char *next)
 
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 		show_help(l);
+	else if (strcmp(word, "--help-markdown") == 0)
+		show_markdown(l);
 	else if (strcmp(word, "--version") == 0)
 		show_version(l);
 	else if (two_dashes && i < none)

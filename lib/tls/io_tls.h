@@ -61,8 +61,8 @@ struct tls_io {
 	struct tls_messages messages;
 	struct loop_task wake;
 	struct loop_timer linger; /* closed, with bytes still to be sent */
-	int in_end;  /* 0: open, 1: the peer ended in order, else ERR_* */
-	int out_end; /* 0: open, 1: we ended, else ERR_* */
+	int in_end;               /* 0: open, 1: the peer ended in order, else ERR_* */
+	int out_end;              /* 0: open, 1: we ended, else ERR_* */
 	unsigned wanted;
 	unsigned idle_records; /* in a row, without data */
 	bool owes_key_update, asked_key_update;
