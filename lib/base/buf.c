@@ -212,6 +212,26 @@ static void buf_join(struct buf *b, struct buf_seg *seg)
 	buf_seg_give(b->pool, seg);
 }
 
+/* A short piece goes into room that the last chunk of b has, so that a queue of such pieces does
+ * not hold a chunk for each. False where it is not short or there is no room. */
+static bool buf_pack(struct buf *b, struct buf_seg *seg)
+{
+	const struct buf_seg *last = b->last;
+	size_t n = buf_seg_len(seg);
+
+	if (last == NULL || n > BUF_PACK || last->chunk == seg->chunk || buf_seg_room(last) < n)
+		return false;
+	buf_append(b, seg->chunk->bytes + seg->start, n);
+	buf_seg_give(b->pool, seg);
+	return true;
+}
+
+static void buf_take(struct buf *b, struct buf_seg *seg)
+{
+	if (!buf_pack(b, seg))
+		buf_join(b, seg);
+}
+
 void buf_move(struct buf *dst, struct buf *src, size_t n)
 {
 	ASSERT(dst != src && dst->pool == src->pool && n <= src->len);
@@ -227,11 +247,11 @@ void buf_move(struct buf *dst, struct buf *src, size_t n)
 			struct buf_seg *front =
 				buf_seg_window(src->pool, seg->chunk, seg->start, cut);
 			seg->start = cut;
-			buf_join(dst, front);
+			buf_take(dst, front);
 			return;
 		}
 		buf_unlink(src, seg);
-		buf_join(dst, seg);
+		buf_take(dst, seg);
 		n -= piece;
 	}
 	if (src->len == 0)

@@ -19,6 +19,8 @@
 #define BUF_HEADROOM 64 /* free bytes before a fresh chunk's data: frame and record headers */
 #define BUF_TAILROOM 32 /* free bytes kept behind the data of a full chunk: an AEAD tag */
 
+#define BUF_PACK 512 /* pieces of up to so many bytes may be copied when they change owner */
+
 struct buf_pool;
 struct buf_seg;
 
@@ -82,8 +84,9 @@ const uint8_t *buf_pullup(struct buf *b, size_t n);
  * has it. */
 void buf_prepend(struct buf *b, const void *p, size_t n);
 
-/* Moves the first n (<= src->len) bytes from src to the end of dst; whole segments change owner, no
- * byte is copied. Same pool. */
+/* Moves the first n (<= src->len) bytes from src to the end of dst; whole segments change owner,
+ * and no byte is copied but pieces of up to BUF_PACK bytes for which dst's last chunk has room, so
+ * that many small pieces in a queue do not hold a chunk each. Same pool. */
 void buf_move(struct buf *dst, struct buf *src, size_t n);
 void buf_move_all(struct buf *dst, struct buf *src);
 /* Appends to dst a second reference to n bytes of src from offset on; src is unchanged, shared

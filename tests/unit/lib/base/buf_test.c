@@ -163,6 +163,23 @@ static void test_move_copies_nothing(void **state)
 	assert_int_equal(buf_len(&f->a), 0);
 }
 
+/* One byte at a time, each in a chunk of its own: the queue holds as many chunks as it has bytes
+ * for, not one for each. */
+static void test_queue_of_small_pieces_is_packed(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 10000; i++) {
+		char c = (char)('a' + i % 26);
+		buf_append(&f->a, &c, 1);
+		buf_move_all(&f->b, &f->a);
+	}
+	assert_int_equal(buf_len(&f->b), 10000);
+	assert_true(buf_pool_used(f->pool) < 10000 + 3 * 4096);
+	assert_int_equal(buf_peek(&f->b).p[27], 'b');
+	assert_int_equal(buf_find(&f->b, 9990, 'o'), 9998);
+}
+
 static void test_prepend(void **state)
 {
 	struct fixture *f = *state;
@@ -309,6 +326,7 @@ int main(void)
 		T(share_between_reserve_and_commit),
 		T(sole_owner_left_may_write_again),
 		T(move_copies_nothing),
+		T(queue_of_small_pieces_is_packed),
 		T(prepend),
 		T(prepend_leaves_shared_alone),
 		T(pullup),
