@@ -44,7 +44,7 @@ extern const struct http_codec http_codec_h1, http_codec_h2;
 
 #define HTTP_WIRE_HIGH (256 * 1024)
 
-/* -- up: from codecs to the gate (conn.c, stream.c) -- */
+/* --- up: from codecs to the gate (conn.c, stream.c) --- */
 
 /* A new exchange (server: delivers on_stream). NULL where the connection ends meanwhile. */
 struct http_stream *http_stream_begin(struct http_conn *c, uint32_t id);
@@ -84,10 +84,13 @@ void http_up_room(struct http_conn *c);
  * holds. */
 void http_conn_pause_read(struct http_conn *c);
 void http_conn_resume_read(struct http_conn *c);
+/* HTTP/1 client: no byte of this exchange has left us, so that the peer cannot have processed it.
+ */
+bool http_stream_unsent(const struct http_stream *s);
 /* PROTOCOL or UPSTREAM_PROTOCOL: whose fault malformed input is. */
 enum reason http_conn_fault(const struct http_conn *c);
 
-/* -- checks that both codecs share (check.c): 0 or a reason with *detail set -- */
+/* --- checks that both codecs share (check.c): 0 or a reason with *detail set --- */
 
 /*
  * A request or response head after the codec filled it in: method, path, authority, fields (names

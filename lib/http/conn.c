@@ -141,7 +141,7 @@ static void conn_on_header_timeout(void *arg)
 	}
 }
 
-/* -- users and codecs -- */
+/* --- users and codecs --- */
 
 static void conn_on_room_task(void *arg)
 {

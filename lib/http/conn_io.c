@@ -53,6 +53,9 @@ static void conn_lost(struct http_conn *c, int err)
 
 		if (c->role == HTTP_CLIENT && s->in == PART_DONE && !s->tunnel)
 			http_up_end(s, REASON_OK, NULL);
+		else if (c->role == HTTP_CLIENT && c->codec->version == HTTP_V1 &&
+			http_stream_unsent(s))
+			http_up_end(s, REASON_NOT_PROCESSED, err_text(err));
 	}
 	http_conn_fail(c, reason, err_text(err), true);
 }
@@ -184,6 +187,8 @@ static bool conn_write(struct http_conn *c)
 {
 	ssize_t n = io_write(c->io, &c->out);
 
+	if (n > 0)
+		c->written += (uint64_t)n;
 	if (n < 0 && n != ERR_AGAIN) {
 		conn_write_failed(c, (int)n);
 		return false;

@@ -7,7 +7,7 @@
 
 #include "lib/http/codec.h"
 
-/* -- conn_io.c: bytes in and out -- */
+/* --- conn_io.c: bytes in and out --- */
 
 /* Readiness of c->io. */
 void http_conn_on_io(void *arg, unsigned events);
@@ -31,7 +31,7 @@ void http_conn_count_stream(struct http_conn *c, int delta);
 /* Starts a timer; 0 stops it. */
 void http_timer_set(struct loop_timer *t, uint64_t ns);
 
-/* -- stream.c, stream_up.c -- */
+/* --- stream.c, stream_up.c --- */
 
 /* In its arena, on c->streams. */
 struct http_stream *http_stream_new(struct http_conn *c, uint32_t id);

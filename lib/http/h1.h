@@ -103,14 +103,14 @@ static inline struct h1 *h1_of(const struct http_conn *c)
 	return OBJ_CAST(struct h1, H1_MAGIC, c->codec_state);
 }
 
-/* -- h1_line.c -- */
+/* --- h1_line.c --- */
 
 void h1_line_init(struct h1_line *l, bool request);
 /* Looks at up to n bytes, not beyond the line's LF. Returns NULL, or what is wrong. *used: bytes
  * looked at; *done: LF met. */
 const char *h1_line_scan(struct h1_line *l, const char *p, size_t n, size_t *used, bool *done);
 
-/* -- h1_head.c -- */
+/* --- h1_head.c --- */
 
 /* Prepares the parser for a message whose head belongs to h->cur. */
 void h1_head_begin(struct h1 *h);
@@ -122,10 +122,10 @@ const char *h1_head_finish(struct h1 *h);
 /* The message has more than a head. */
 void h1_trailers_begin(struct h1 *h);
 
-/* -- h1_recv.c -- */
+/* --- h1_recv.c --- */
 
 void h1_on_bytes(struct http_conn *c, bool eof);
-/* -- h1_send.c -- */
+/* --- h1_send.c --- */
 
 void h1_send_head(struct http_stream *s, const struct http_head *head, bool end);
 void h1_send_body(struct http_stream *s);
@@ -135,7 +135,7 @@ bool h1_flush(struct http_conn *c);
  * the reason has no status. */
 bool h1_refuse(struct h1 *h, enum reason reason, const char *detail);
 
-/* -- h1_conn.c -- */
+/* --- h1_conn.c --- */
 
 /* Ends the exchange where both sides are done, and decides what becomes of the connection. From
  * on_bytes and flush only. */

@@ -88,7 +88,7 @@ void h1_settle(struct h1 *h)
 	http_conn_resume_read(c);
 }
 
-/* -- the table -- */
+/* --- the table --- */
 
 static uint32_t h1_room(const struct http_conn *c)
 {
@@ -134,7 +134,8 @@ static void h1_reset(struct http_stream *s, enum reason reason)
 	const char *detail = s->detail.n > 0 ? s->detail.p : NULL;
 
 	if (c->role == HTTP_SERVER) {
-		bool answered = s->out == PART_HEAD && h1_refuse(h, reason, detail);
+		bool answered = s->out == PART_HEAD ? h1_refuse(h, reason, detail)
+						    : s->out == PART_DONE && !s->tunnel;
 
 		http_conn_fail(c, reason, detail, !answered);
 	} else if (h->head_sent) {

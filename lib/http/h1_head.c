@@ -13,7 +13,7 @@ static struct h1 *h1_cast(llhttp_t *parser)
 	return OBJ_CAST(struct h1, H1_MAGIC, parser->data);
 }
 
-/* -- gathering text -- */
+/* --- gathering text --- */
 
 static void text_add(struct h1 *h, const char *at, size_t n)
 {
@@ -63,7 +63,7 @@ static int fields_too_large(struct h1 *h)
 					  : "header fields exceed the limit");
 }
 
-/* -- callbacks -- */
+/* --- callbacks --- */
 
 static int on_url(llhttp_t *parser, const char *at, size_t n)
 {
@@ -166,7 +166,7 @@ static const llhttp_settings_t settings = {
 	.on_message_complete = on_message_complete,
 };
 
-/* -- for h1_recv.c -- */
+/* --- for h1_recv.c --- */
 
 void h1_head_begin(struct h1 *h)
 {

@@ -16,7 +16,7 @@
  * have. */
 #define CHUNK_SLACK 1024
 
-/* -- refusing -- */
+/* --- refusing --- */
 
 /* The peer's fault, in the exchange under way or where there is none. Always false: nothing more is
  * read. */
@@ -31,7 +31,7 @@ static bool wrong(struct h1 *h, enum reason reason, const char *detail)
 
 	if (answer)
 		h1_refuse(h, reason, detail);
-	http_conn_fail(h->c, reason, detail, !answer);
+	http_conn_fail(h->c, reason, detail, h->c->role == HTTP_CLIENT);
 	return false;
 }
 
@@ -46,7 +46,7 @@ static bool stuck(struct h1 *h)
 	return false;
 }
 
-/* -- between messages -- */
+/* --- between messages --- */
 
 static bool skip_blank(struct h1 *h, char c)
 {
@@ -94,7 +94,7 @@ static bool read_idle(struct h1 *h)
 	return begin_message(h);
 }
 
-/* -- heads -- */
+/* --- heads --- */
 
 /* Runs the parser over the first n bytes of piece and takes them off. */
 static bool feed_head(struct h1 *h, struct str piece, size_t n)
@@ -236,7 +236,7 @@ static bool read_fields(struct h1 *h)
 	return h->event == H1_HEAD_DONE ? on_head(h) : true;
 }
 
-/* -- bodies -- */
+/* --- bodies --- */
 
 /* How many body bytes may be taken now. */
 static size_t body_room(const struct h1 *h)
@@ -371,21 +371,21 @@ static bool read_tunnel(struct h1 *h)
 	return deliver(h, smaller(buf_len(&h->c->in), room), false);
 }
 
-/* -- the end of the peer's bytes -- */
+/* --- the end of the peer's bytes --- */
 
 static void closed_early(struct h1 *h, const char *detail)
 {
-	bool server = h->c->role == HTTP_SERVER;
+	enum reason reason = REASON_CLOSED;
 
-	http_conn_fail(h->c, server ? REASON_CLOSED : REASON_UPSTREAM_CLOSED, detail, false);
+	if (h->c->role == HTTP_CLIENT)
+		reason = http_stream_unsent(h->cur) ? REASON_NOT_PROCESSED : REASON_UPSTREAM_CLOSED;
+	http_conn_fail(h->c, reason, detail, false);
 }
 
 static void on_eof_idle(struct h1 *h)
 {
 	if (h->cur == NULL)
 		http_conn_fail(h->c, REASON_OK, NULL, false);
-	else if (!h->head_sent)
-		http_conn_fail(h->c, REASON_NOT_PROCESSED, "closed before the request", false);
 	else
 		closed_early(h, "closed before the response");
 }
@@ -436,7 +436,7 @@ static void on_eof(struct h1 *h)
 	}
 }
 
-/* -- all of it -- */
+/* --- all of it --- */
 
 static bool step(struct h1 *h)
 {

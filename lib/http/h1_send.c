@@ -6,7 +6,7 @@
 #include "lib/http/h1.h"
 #include "lib/http/h1_write.h"
 
-/* -- heads of responses -- */
+/* --- heads of responses --- */
 
 static void write_length(struct h1_writer *w, uint64_t length)
 {
@@ -151,7 +151,7 @@ bool h1_refuse(struct h1 *h, enum reason reason, const char *detail)
 	return true;
 }
 
-/* -- heads of requests -- */
+/* --- heads of requests --- */
 
 static bool may_go_out(const struct http_head *head)
 {
@@ -271,7 +271,7 @@ void h1_send_head(struct http_stream *s, const struct http_head *head, bool end)
 		send_response(h, head, end);
 }
 
-/* -- bodies and trailers -- */
+/* --- bodies and trailers --- */
 
 /* The flush phase takes it from s->send. */
 void h1_send_body(struct http_stream *s)

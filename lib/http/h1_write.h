@@ -22,7 +22,7 @@ void h1_write_fields(struct h1_writer *w, const struct http_fields *fields);
 void h1_write_status_line(struct h1_writer *w, uint16_t status);
 void h1_write_end(struct h1_writer *w);
 
-/* -- ws.c -- */
+/* --- ws.c --- */
 
 #define WS_KEY_SIZE 25
 #define WS_ACCEPT_SIZE 29

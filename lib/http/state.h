@@ -31,6 +31,7 @@ struct http_stream {
 	uint64_t expect_out;
 	size_t unconsumed;   /* body bytes delivered and not yet consumed */
 	struct buf send;     /* body bytes that the codec has not encoded yet */
+	uint64_t wire_mark;  /* conn->written when our head was queued */
 	uint64_t queued_out; /* body bytes that the user gave us so far */
 	struct str protocol; /* of the request: an upgrade or extended CONNECT was asked for */
 	bool send_end;       /* our side is complete after send */
@@ -69,6 +70,7 @@ struct http_conn {
 	struct list streams;
 	size_t n_streams;
 	struct buf in, out;
+	uint64_t written; /* bytes that the io took */
 	enum http_conn_state state;
 	bool trusted, draining, eof, read_paused, reset_on_close;
 	bool fin_when_flushed; /* set by the codec: FIN after c->out, reading goes on */

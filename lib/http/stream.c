@@ -135,6 +135,11 @@ ssize_t stream_room(const struct http_stream *s)
  * -----------------------------------------------------------------------------------------------------
  */
 
+bool http_stream_unsent(const struct http_stream *s)
+{
+	return s->out == PART_HEAD || s->wire_mark == s->conn->written;
+}
+
 bool http_stream_opens_tunnel(const struct http_stream *s, uint16_t status)
 {
 	if (s->protocol.n > 0)
@@ -212,6 +217,7 @@ void stream_send_head(struct http_stream *s, const struct http_head *head, bool 
 	s->out = end ? PART_TRAILERS : PART_BODY;
 	s->send_end = end;
 	s->times.head_out = loop_now(c->env.loop);
+	s->wire_mark = c->written;
 	c->codec->send_head(s, head, end);
 	http_conn_kick(c);
 }

@@ -41,7 +41,7 @@ void http_stream_on_idle(void *arg)
 	http_up_fail(s, gone ? REASON_CLOSED : REASON_IDLE_TIMEOUT, NULL);
 }
 
-/* -- beginning and end -- */
+/* --- beginning and end --- */
 
 struct http_stream *http_stream_begin(struct http_conn *c, uint32_t id)
 {

@@ -15,7 +15,7 @@ struct outcome {
 	char *log, *wire;
 };
 
-/* -- sending on -- */
+/* --- sending on --- */
 
 static void forward_body(struct exchange *to, const struct exchange *from)
 {
@@ -61,7 +61,7 @@ static void forward(struct exchange *x)
 	http_world_fini(&w);
 }
 
-/* -- one run -- */
+/* --- one run --- */
 
 /*
  * The text that explains a refusal may differ: of two faults it names the one that was seen first.

@@ -11,7 +11,7 @@
 
 #define MAX_TURNS 200000
 
-/* -- world -- */
+/* --- world --- */
 
 void http_world_init(struct http_world *w)
 {
@@ -56,7 +56,7 @@ uint64_t http_support_sum(uint64_t sum, const void *p, size_t n)
 	return sum;
 }
 
-/* -- wire -- */
+/* --- wire --- */
 
 static void wire_gather(struct wire *x, size_t from)
 {

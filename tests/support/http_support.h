@@ -28,7 +28,7 @@ void http_world_pair(struct http_world *w, struct io *ends[2]);
 /* Runs until nothing is due; a livelock aborts. */
 void http_world_settle(struct http_world *w);
 
-/* -- the far end, as bytes -- */
+/* --- the far end, as bytes --- */
 
 /* Owned by the test; owns its end of the pair. */
 struct wire {
@@ -56,7 +56,7 @@ void wire_close(struct wire *x, bool reset);
 /* What came since the last call, as a string with NUL; the caller frees it. */
 char *wire_take(struct wire *x);
 
-/* -- the user -- */
+/* --- the user --- */
 
 struct http_user;
 

@@ -12,7 +12,7 @@
 
 #define SOURCE_PIECE 8192
 
-/* -- writing down -- */
+/* --- writing down --- */
 
 static void log_add(struct http_user *u, struct str s)
 {
@@ -83,7 +83,7 @@ const char *http_user_log(struct http_user *u)
 	return u->log;
 }
 
-/* -- acting -- */
+/* --- acting --- */
 
 void http_support_fields(struct http_fields *f, const char *text)
 {
@@ -204,7 +204,7 @@ void exchange_consume(struct exchange *x)
 		stream_consume(x->stream, n);
 }
 
-/* -- events of streams -- */
+/* --- events of streams --- */
 
 static void in_done(struct exchange *x)
 {
@@ -341,7 +341,7 @@ static struct exchange *exchange_new(struct http_user *u, struct http_stream *s)
 	return x;
 }
 
-/* -- events of the connection -- */
+/* --- events of the connection --- */
 
 static void on_stream(void *arg, struct http_conn *c, struct http_stream *s)
 {
@@ -393,7 +393,7 @@ static const struct http_conn_events conn_events = {
 	.on_end = on_conn_end,
 };
 
-/* -- life -- */
+/* --- life --- */
 
 void http_user_init(struct http_user *u, struct http_world *w)
 {

@@ -137,7 +137,7 @@ static void test_many_exchanges(void **state)
 	pair_finish(&p);
 }
 
-/* -- faults -- */
+/* --- faults --- */
 
 static struct exchange *newest(struct http_user *u)
 {
