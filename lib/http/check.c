@@ -78,9 +78,7 @@ static bool has_upper(struct str s)
 	return false;
 }
 
-/* -- single fields
- * -----------------------------------------------------------------------------------------------
- */
+/* --- single fields --- */
 
 static int on_connection(struct check *k, struct str value)
 {
@@ -246,9 +244,7 @@ static void drop_options(struct check *k)
 	fields->n = kept;
 }
 
-/* -- framing
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- framing --- */
 
 static int check_framing(struct check *k)
 {
@@ -282,9 +278,7 @@ static void check_keep_alive(struct check *k)
 	h->keep_alive = k->h2 || (!k->close && (h->version_minor > 0 || k->keep_alive));
 }
 
-/* -- requests
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- requests --- */
 
 static int check_host(struct check *k)
 {
@@ -391,9 +385,7 @@ static int check_request(struct check *k, const struct http_limits *limits)
 	return 0;
 }
 
-/* -- responses
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- responses --- */
 
 static int check_response(struct check *k)
 {
@@ -409,9 +401,7 @@ static int check_response(struct check *k)
 	return 0;
 }
 
-/* -- public
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- public --- */
 
 static bool over_limits(const struct http_head *head, const struct http_limits *limits)
 {

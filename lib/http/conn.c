@@ -28,9 +28,7 @@ void http_conn_count_stream(struct http_conn *c, int delta)
 		http_timer_set(&c->idle_timer, c->limits.idle_timeout);
 }
 
-/* -- ending
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- ending --- */
 
 static void conn_free(void *ptr)
 {
@@ -113,9 +111,7 @@ enum reason http_conn_fault(const struct http_conn *c)
 	return c->role == HTTP_SERVER ? REASON_PROTOCOL : REASON_UPSTREAM_PROTOCOL;
 }
 
-/* -- timers
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- timers --- */
 
 static void conn_on_idle(void *arg)
 {

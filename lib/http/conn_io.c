@@ -36,9 +36,7 @@ void http_conn_want(struct http_conn *c)
 	io_want(c->io, events);
 }
 
-/* -- in
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- in --- */
 
 /* The connection broke. An answer that is complete stays a success though the request never got out
  * whole. */
@@ -161,9 +159,7 @@ void http_conn_resume_read(struct http_conn *c)
 	http_conn_want(c);
 }
 
-/* -- out
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- out --- */
 
 /*
  * A client whose request cannot be written any more still reads: the answer that explains why may

@@ -10,9 +10,7 @@ static struct http_stream *stream_cast(void *arg)
 	return OBJ_CAST(struct http_stream, HTTP_STREAM_MAGIC, arg);
 }
 
-/* -- life
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 struct http_stream *http_stream_new(struct http_conn *c, uint32_t id)
 {
@@ -66,9 +64,7 @@ void http_stream_deliver_end(struct http_stream *s)
 	loop_defer_free(c->env.loop, s, stream_free);
 }
 
-/* -- questions
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- questions --- */
 
 void stream_set_user(struct http_stream *s, const struct http_stream_events *ev, void *arg)
 {
@@ -131,9 +127,7 @@ ssize_t stream_room(const struct http_stream *s)
 	return (ssize_t)s->conn->limits.send_high - (ssize_t)buf_len(&s->send);
 }
 
-/* -- sending
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- sending --- */
 
 bool http_stream_unsent(const struct http_stream *s)
 {
@@ -265,9 +259,7 @@ void stream_send_trailers(struct http_stream *s, const struct http_fields *trail
 	http_conn_kick(s->conn);
 }
 
-/* -- receiving
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- receiving --- */
 
 void stream_consume(struct http_stream *s, size_t n)
 {

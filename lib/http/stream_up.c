@@ -10,9 +10,7 @@ static struct http_stream *stream_cast(void *arg)
 	return OBJ_CAST(struct http_stream, HTTP_STREAM_MAGIC, arg);
 }
 
-/* -- time
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 /* How long nothing may move: 0 is for ever. */
 static uint64_t stream_patience(const struct http_stream *s)
@@ -92,9 +90,7 @@ static bool stream_bad(struct http_stream *s, const char *detail)
 	return false;
 }
 
-/* -- heads
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- heads --- */
 
 /* What the body of a request will be. False: refused. */
 static bool stream_expect_request(struct http_stream *s, bool *end)
@@ -175,9 +171,7 @@ bool http_up_head(struct http_stream *s, bool end)
 	return !s->ended;
 }
 
-/* -- bodies
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- bodies --- */
 
 /* Counts and stamps n more bytes. False: the stream failed. */
 static bool stream_count_in(struct http_stream *s, size_t n, bool end)
@@ -241,9 +235,7 @@ bool http_up_trailers(struct http_stream *s, struct http_fields *trailers)
 	return !s->ended;
 }
 
-/* -- what went out
- * -----------------------------------------------------------------------------------------------
- */
+/* --- what went out --- */
 
 void http_stream_on_room_task(void *arg)
 {
