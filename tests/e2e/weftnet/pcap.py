@@ -1,36 +1,41 @@
 """Recording what passes between pods, and the judgement over it: every TCP payload between meshed pods
 must be TLS 1.3 records."""
 
-import re
+import json
+import os
 import signal
 import struct
+import sys
 
 from .proc import Proc, wait_for
 
-COUNTS = re.compile(r"(\d+) packets? captured.*?(\d+) packets? received by filter", re.S)
+PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "record.py")
 
 
 class Recorder:
-    """tcpdump on the node's end of a pod's veth."""
+    """Records the node's end of a pod's veth (record.py says how)."""
 
     def __init__(self, node, veth, path):
         self.path = path
-        self.proc = Proc(f"tcpdump {veth}",
-                         ["nsenter", f"--net=/run/netns/{node}", "--", "tcpdump", "-Z", "root", "-i", veth,
-                          "-U", "--immediate-mode", "-n", "-s", "0", "-B", "16384", "-w", path, "tcp"], path + ".log")
-        self.proc.wait_text("listening on")
+        self.proc = Proc(f"recorder of {veth}", ["nsenter", f"--net=/run/netns/{node}", "--", sys.executable, PROGRAM,
+                                                 veth, path], path + ".log")
+        self.proc.wait_text("recording")
 
-    def caught_up(self):
-        """True where tcpdump has written all that the kernel gave it (it tells when asked by SIGUSR1)."""
-        before = len(COUNTS.findall(self.proc.text()))
+    def catch_up(self):
+        """Until the file has all that passed before this call."""
+        before = self.proc.text().count("caught up")
         self.proc.signal(signal.SIGUSR1)
-        counts = wait_for("tcpdump's counts", lambda: COUNTS.findall(self.proc.text())[before:] or not self.proc.alive())
-        return counts is True or counts[-1][0] == counts[-1][1]
+        wait_for("the recorder to catch up", lambda: self.proc.text().count("caught up") > before)
 
     def stop(self):
         if self.proc.alive():
-            wait_for("tcpdump to catch up", self.caught_up)
-            self.proc.stop()
+            self.proc.signal(signal.SIGTERM)
+            self.proc.wait()
+
+    def verdict(self):
+        """What was recorded (stopped before): streams, bytes, drops, gaps, plain."""
+        with open(self.path + ".json") as f:
+            return json.load(f)
 
 
 def read_packets(path):
@@ -99,36 +104,12 @@ def first_bytes(parts, limit):
     return bytes(out[:limit])
 
 
-def is_tls13(stream):
-    """True where the bytes are TLS records throughout, as far as they go, and a hello among them says 1.3.
-    Record versions are 3.1 or 3.3 (RFC 8446 5.1); types change_cipher_spec to application_data."""
-    at = 0
-    while at + 5 <= len(stream):
-        kind, version, size = struct.unpack_from(">BHH", stream, at)
-        if not 20 <= kind <= 23 or version not in (0x0301, 0x0303) or size > 16384 + 256:
-            return False
-        if at == 0 and kind == 22 and at + 5 + size <= len(stream):
-            if not offers_tls13(stream[5:5 + size]):
-                return False
-        at += 5 + size
-    return True
-
-
-def offers_tls13(hello):
-    """supported_versions with 0x0304 in a ClientHello or ServerHello."""
-    return (b"\x00\x2b" in hello) and (b"\x03\x04" in hello)
-
-
-def judge(path, meshed, limit=1 << 20):
+def judge(recorder, meshed):
     """Violations: streams between two of the meshed addresses (bytes) whose payload is not TLS 1.3."""
-    bad = []
-    for (src, sport, dst, dport), parts in streams(path):
-        if src not in meshed or dst not in meshed or not parts:
-            continue
-        head = first_bytes(parts, limit)
-        if head and not is_tls13(head):
-            bad.append((src, sport, dst, dport, head[:80]))
-    return bad
+    for src, sport, dst, dport, head in recorder.verdict()["plain"]:
+        src, dst = bytes.fromhex(src), bytes.fromhex(dst)
+        if src in meshed and dst in meshed:
+            yield src, sport, dst, dport, bytes.fromhex(head)
 
 
-__all__ = ["Recorder", "judge", "read_packets", "streams", "first_bytes", "is_tls13"]
+__all__ = ["Recorder", "judge", "read_packets", "streams", "first_bytes"]

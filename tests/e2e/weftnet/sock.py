@@ -1,0 +1,130 @@
+"""Sockets of this process inside of a pod's network namespace, for raw clients and servers that must do what no
+real program does; and scripted servers on them, in threads."""
+
+import contextlib
+import ctypes
+import os
+import socket
+import struct
+import threading
+
+from .proc import WAIT_S, wait_for
+
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _enter(fd):
+    if _libc.setns(fd, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@contextlib.contextmanager
+def inside(pod):
+    """The calling thread is in the pod's network: sockets made now stay there."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{pod.netns}", os.O_RDONLY)
+    try:
+        _enter(there)
+        yield
+    finally:
+        _enter(home)
+        os.close(home)
+        os.close(there)
+
+
+def connect(pod, ip, port, timeout=WAIT_S):
+    """A connection from the pod; every call on it fails after timeout seconds."""
+    with inside(pod):
+        return socket.create_connection((ip, port), timeout=timeout)
+
+
+def read_all(s):
+    """What comes until the end of stream; (bytes, clean): clean is False after a reset."""
+    got = bytearray()
+    while True:
+        try:
+            part = s.recv(1 << 16)
+        except ConnectionResetError:
+            return bytes(got), False
+        if not part:
+            return bytes(got), True
+        got += part
+
+
+def read_until(s, mark):
+    """Reads byte by byte up to the mark, or to the end of stream."""
+    got = bytearray()
+    while not got.endswith(mark):
+        part = s.recv(1)
+        if not part:
+            break
+        got += part
+    return bytes(got)
+
+
+def read_exactly(s, size):
+    got = bytearray()
+    while len(got) < size:
+        part = s.recv(size - len(got))
+        if not part:
+            raise EOFError(f"{len(got)} of {size} bytes came: {bytes(got[:200])!r}")
+        got += part
+    return bytes(got)
+
+
+def reset(s):
+    """Closes with RST."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
+class Server:
+    """Listens in the pod on both families; each connection is given to script(socket) in a thread of its own and
+    closed after it. seen: what scripts want to tell the test; failed: what they raised."""
+
+    def __init__(self, pod, port, script, timeout=WAIT_S):
+        self.script, self.timeout, self.port = script, timeout, port
+        self.seen, self.failed, self.accepted = [], [], 0
+        self._threads = []
+        with inside(pod):
+            self._listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True,
+                                                  backlog=512)
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                s, _ = self._listener.accept()
+            except OSError:
+                return
+            s.settimeout(self.timeout)
+            t = threading.Thread(target=self._run, args=(s,), daemon=True)
+            t.start()
+            self._threads.append(t)
+            self.accepted += 1
+
+    def _run(self, s):
+        try:
+            self.script(s)
+        except Exception as e:  # noqa: BLE001 the test judges it
+            self.failed.append(repr(e))
+        finally:
+            s.close()
+
+    def settle(self, connections=1):
+        """Until so many connections have come and every script has returned."""
+        wait_for(f"{connections} scripts to return, {self.accepted} began",
+                 lambda: self.accepted >= connections and not any(t.is_alive() for t in self._threads))
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
