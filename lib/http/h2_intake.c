@@ -171,6 +171,8 @@ static void frame_judge(struct h2 *h, const struct h2_frame *f, uint8_t *head, s
 
 	if (verdict >= H2_REFUSE && verdict <= H2_STALL)
 		frame_reset_stream(h, f, code);
+	if (verdict == H2_BREAK)
+		h2_doom(h, http_conn_fault(h->c), code, nghttp2_http2_strerror(code));
 	if (verdict == H2_STALL) {
 		h->intake.stalled = f->id;
 		intake_pause(h);
@@ -191,6 +193,7 @@ static void frame_judge(struct h2 *h, const struct h2_frame *f, uint8_t *head, s
 		break;
 	case H2_DROP:
 	case H2_REFUSE:
+	case H2_BREAK:
 		h->intake.skip = H2_FRAME_HEAD + f->length;
 		break;
 	}

@@ -55,8 +55,12 @@ static enum h2_verdict sift_headers(const struct h2 *h, const struct h2_frame *f
 /* Priorities of RFC 7540 are off; a frame of the wrong size is a stream error (6.3). */
 static enum h2_verdict sift_priority(const struct h2 *h, const struct h2_frame *f, uint32_t *code)
 {
-	if (f->id == 0 || f->length > MAX_FRAME)
+	if (f->length > MAX_FRAME)
 		return H2_PASS;
+	if (f->id == 0) {
+		*code = NGHTTP2_PROTOCOL_ERROR;
+		return H2_BREAK;
+	}
 	if (f->length == 5 || !stream_known(h, f->id))
 		return H2_DROP;
 	*code = NGHTTP2_FRAME_SIZE_ERROR;
@@ -67,7 +71,7 @@ static enum h2_verdict sift_priority(const struct h2 *h, const struct h2_frame *
 static enum h2_verdict sift_window_update(const struct h2 *h, const struct h2_frame *f,
 	uint32_t *code)
 {
-	if (f->id == 0 || f->length != 4 || !stream_known(h, f->id))
+	if (f->length != 4 || !stream_known(h, f->id))
 		return H2_PASS;
 	if (f->increment == 0) {
 		*code = NGHTTP2_PROTOCOL_ERROR;
@@ -84,8 +88,8 @@ static enum h2_verdict sift_window_update(const struct h2 *h, const struct h2_fr
 
 enum h2_verdict h2_sift(const struct h2 *h, const struct h2_frame *f, uint32_t *code)
 {
-	/* Before SETTINGS, inside a header block and without a stream nghttp2 knows what is due. */
-	if (!h->settled || h->intake.in_block || f->id == 0)
+	/* Before SETTINGS and inside a header block nghttp2 knows what is due. */
+	if (!h->settled || h->intake.in_block)
 		return H2_PASS;
 	switch (f->type) {
 	case NGHTTP2_DATA:

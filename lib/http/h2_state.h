@@ -37,7 +37,8 @@ enum h2_verdict {
 	H2_REJECT, /* reset the stream, then pass: nghttp2 ignores frames of streams that it resets
 		    */
 	H2_STALL,  /* reset the stream, pass when the reset is written */
-	H2_UNBIND  /* pass without the dependency in its priority fields */
+	H2_UNBIND, /* pass without the dependency in its priority fields */
+	H2_BREAK   /* an error of the connection that nghttp2 lets pass */
 };
 
 /* Where the byte stream from the peer is. Embedded in struct h2. */

@@ -300,6 +300,7 @@ static const struct bad_frame connection_frames[] = {
 	{"RST_STREAM on an idle stream", NGHTTP2_RST_STREAM, 0, 99, "\0\0\0\0", 4,
 		NGHTTP2_PROTOCOL_ERROR},
 	{"RST_STREAM of 3 bytes", NGHTTP2_RST_STREAM, 0, 1, "\0\0\0", 3, NGHTTP2_FRAME_SIZE_ERROR},
+	{"PRIORITY on stream 0", NGHTTP2_PRIORITY, 0, 0, "\0\0\0\1\0", 5, NGHTTP2_PROTOCOL_ERROR},
 	{"SETTINGS on a stream", NGHTTP2_SETTINGS, 0, 1, "", 0, NGHTTP2_PROTOCOL_ERROR},
 	{"SETTINGS of 5 bytes", NGHTTP2_SETTINGS, 0, 0, "\0\4\0\0\0", 5, NGHTTP2_FRAME_SIZE_ERROR},
 	{"SETTINGS ACK with a payload", NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, "\0\4\0\0\0\0", 6,
