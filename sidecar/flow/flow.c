@@ -134,6 +134,8 @@ struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *p
 		params->max_connections > 0 ? params->max_connections : process_max_files() / 2;
 	list_init(&f->conns);
 	list_init(&f->free_requests);
+	list_init(&f->starved);
+	loop_timer_init(&f->starved_timer, env->http.loop, forward_on_starved, f);
 	init_connect(f);
 	f->pools = pools_new(&env->http, &f->connect, &f->up_limits, &bounds, rng_next(env->rng));
 	f->telemetry = telemetry_new(metrics, access_log);
@@ -151,6 +153,7 @@ void flow_free(struct flow **fp)
 		return;
 	*fp = NULL;
 	ASSERT(list_empty(&f->conns));
+	loop_timer_stop(&f->starved_timer);
 	while ((n = list_pop(&f->free_requests)) != NULL)
 		mem_free(CONTAINER_OF(n, struct request, node));
 	pools_free(&f->pools);

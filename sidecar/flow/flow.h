@@ -52,6 +52,8 @@ struct flow {
 	struct map *services; /* service key -> struct balance_state */
 	struct list conns;    /* struct conn */
 	struct list free_requests;
+	struct list starved; /* requests whose windows stay shut while max-buffer is passed */
+	struct loop_timer starved_timer;
 	struct flow_stats stats;
 	size_t max_conns;
 	bool draining;

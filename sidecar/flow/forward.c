@@ -5,15 +5,51 @@
  */
 #include "sidecar/flow/request.h"
 
+#define STARVED_NS (10 * NS_PER_MS)
+
 /* -- request: downstream to upstream
  * ------------------------------------------------------------------------------- */
+
+/*
+ * Over the worker's budget no window is granted: the request is put aside until buffers have been
+ * written out. True where it was.
+ */
+static bool put_aside(struct request *r)
+{
+	struct flow *f = r->flow;
+	if (buf_pool_used(f->env.http.bufs) <= f->params->max_buffer)
+		return false;
+	if (!list_linked(&r->starved_node))
+		list_append(&f->starved, &r->starved_node);
+	if (!loop_timer_running(&f->starved_timer))
+		loop_timer_start(&f->starved_timer, STARVED_NS);
+	return true;
+}
 
 static void consume_down(struct request *r)
 {
 	size_t n = r->unconsumed;
+	if (n == 0 || r->down == NULL || put_aside(r))
+		return;
 	r->unconsumed = 0;
-	if (n > 0 && r->down != NULL)
-		stream_consume(r->down, n);
+	stream_consume(r->down, n);
+}
+
+void forward_on_starved(void *arg)
+{
+	struct flow *f = arg;
+	struct list now;
+	struct list_node *n;
+	list_init(&now);
+	list_splice(&now, &f->starved);
+	while ((n = list_pop(&now)) != NULL) {
+		struct request *r = CONTAINER_OF(n, struct request, starved_node);
+		/* Where there is no room meanwhile, on_writable will come. */
+		if (r->cur == NULL || r->cur->up == NULL || stream_room(r->cur->up) > 0)
+			consume_down(r);
+		if (r->down != NULL && stream_room(r->down) > 0)
+			forward_down_room(r);
+	}
 }
 
 /* Keeps a second reference while the request may have to be sent again. */
@@ -149,7 +185,7 @@ void forward_up_trailers(struct request *r, struct http_fields *trailers)
 void forward_down_room(struct request *r)
 {
 	struct attempt *a = r->cur;
-	if (a == NULL || a->up == NULL || a->unconsumed == 0)
+	if (a == NULL || a->up == NULL || a->unconsumed == 0 || put_aside(r))
 		return;
 	size_t n = a->unconsumed;
 	a->unconsumed = 0;

@@ -300,6 +300,7 @@ static void on_down_end(void *arg, struct http_stream *s, enum reason reason)
 	if (r->head != NULL || reason != REASON_OK)
 		span_emit(f->telemetry, &r->span, flow_now(f));
 	list_remove(&r->node);
+	list_remove(&r->starved_node);
 	r->conn = NULL;
 	request_down_gone(r);
 }
@@ -317,6 +318,7 @@ static struct request *request_take(struct flow *f)
 		n != NULL ? CONTAINER_OF(n, struct request, node) : MEM_NEW(struct request);
 	memset(r, 0, sizeof(*r));
 	list_node_init(&r->node);
+	list_node_init(&r->starved_node);
 	return r;
 }
 

@@ -45,7 +45,8 @@ struct attempt {
  */
 struct request {
 	struct obj_head obj;
-	struct list_node node; /* on conn->requests, or the free list */
+	struct list_node node;         /* on conn->requests, or the free list */
+	struct list_node starved_node; /* on flow->starved */
 	struct flow *flow;
 	struct conn *conn; /* NULL after the downstream stream ended */
 	struct snapshot *snap;
@@ -94,6 +95,8 @@ void attempt_failed(struct request *r, int reason, const char *text);
 void request_down_gone(struct request *r);
 
 /* forward.c */
+/* Timer: opens the windows of starved requests again where the budget permits; arg is the flow. */
+void forward_on_starved(void *arg);
 void forward_request_body(struct request *r);
 void forward_down_body(struct request *r, struct buf *bytes, bool end);
 void forward_down_room(struct request *r);
