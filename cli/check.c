@@ -40,8 +40,8 @@ static void print_counts(const struct world *w)
 	struct world_counts n;
 	const struct problems *l = world_problems(w);
 	world_count(w, &n);
-	printf("%zu files: %zu Services, %zu Pods (%zu meshed), %zu AuthorizationPolicies, "
-	       "%zu PeerAuthentications; %zu errors, %zu warnings\n",
+	printf("files %zu, Services %zu, Pods %zu (meshed %zu), AuthorizationPolicies %zu, "
+	       "PeerAuthentications %zu: errors %zu, warnings %zu\n",
 		n.files, n.services, n.pods, n.meshed, n.policies, n.peer_auths,
 		l->count[PROBLEM_ERROR], l->count[PROBLEM_WARNING]);
 }

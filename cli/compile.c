@@ -285,8 +285,8 @@ static void print_text(const struct run *r)
 	char until[OUTPUT_TIME];
 	const struct cert_leaf *leaf = cert_chain_leaf(r->chain);
 	output_time(leaf->not_after, until);
-	printf("wrote %s: Pod %s, UID %s, %.*s until %s; %zu required resources, %zu "
-	       "destinations\n",
+	printf("wrote %s: Pod %s, UID %s, %.*s until %s; resources %zu "
+	       "required, %zu used\n",
 		r->conf->out, r->conf->pod, r->state->pod_uid, STR_ARG(leaf->id.id), until,
 		r->state->n_required, r->state->n_used);
 }
@@ -323,7 +323,7 @@ static bool may_go_on(const struct run *r)
 		return true;
 	if (!r->conf->fail_closed) {
 		command_fail(&program,
-			"nothing written: %zu errors (--fail-closed writes denials in the place of "
+			"nothing written; errors: %zu (--fail-closed writes denials in the place of "
 			"broken policies)",
 			errors);
 		return false;

@@ -141,7 +141,7 @@ static void print_service(const Weft__Mesh__V1__Service *svc)
 	}
 	for (size_t i = 0; i < svc->n_endpoints; i++)
 		ready += svc->endpoints[i]->ready != 0;
-	printf(", %zu endpoints, %zu ready", svc->n_endpoints, ready);
+	printf(", endpoints %zu (ready %zu)", svc->n_endpoints, ready);
 }
 
 static void print_policy(const Weft__Mesh__V1__AuthorizationPolicy *p)

@@ -100,11 +100,13 @@ static void decode_names(struct decoder *d, const struct yaml_node *metadata)
 			"not a name: lower-case letters, digits, '-' and '.', at most 253");
 		m->name = STR_NULL;
 	}
-	if (cluster)
+	if (cluster || metadata == NULL)
 		return;
-	bool mesh = str_eq(m->kind, STR("MeshConfig"));
-	struct str ns = mesh ? STR(ROOT_NAMESPACE) : STR("default");
+	struct str ns = str_eq(m->kind, STR("MeshConfig")) ? STR(ROOT_NAMESPACE) : STR("default");
+	unsigned before = d->r.problems;
 	(void)yaml_read_str(&d->r, metadata, "namespace", YAML_OPTIONAL, &ns);
+	if (d->r.problems > before)
+		return;
 	if (!dns_label_valid(ns))
 		yaml_problem_at(&d->r, metadata, "namespace",
 			"not a namespace: lower-case letters, digits and '-', at most 63");
@@ -167,17 +169,25 @@ static bool listed(struct str s, const char *const *list)
 	return false;
 }
 
-/* Our own group: what is not known there is refused, for passing over a policy opens doors. */
-static void unknown_of_ours(struct decoder *d, struct str api)
+/*
+ * Our own group: what is not known there is refused, for passing over a policy opens doors. A known
+ * kind of another version is read all the same, to see what it would have selected.
+ */
+static void unknown_of_ours(struct decoder *d, const struct kind *known, struct str api)
 {
 	struct str kind = d->meta.kind;
+	bool spelt = listed(kind, harmless) || str_eq(kind, STR("RequestAuthentication"));
 	if (!str_eq(api, STR(OUR_API)))
-		yaml_problem_at(&d->r, d->r.root, "apiVersion", "expected %s, found \"%.*s\"",
-			OUR_API, (int)(api.n < YAML_SHOWN ? api.n : YAML_SHOWN), api.p);
+		yaml_problem(&d->r, yaml_field(d->r.root, STR("apiVersion")),
+			"expected %s, found \"%.*s\"", OUR_API,
+			(int)(api.n < YAML_SHOWN ? api.n : YAML_SHOWN), api.p);
 	else
-		yaml_problem_at(&d->r, d->r.root, "kind", "not supported by this version%s",
-			yaml_nearest(&d->w->arena, kind, our_kinds));
-	if (!listed(kind, harmless))
+		yaml_problem_at(&d->r, d->r.root, "kind", "%.*s is not supported by this version%s",
+			(int)(kind.n < YAML_SHOWN ? kind.n : YAML_SHOWN), kind.p,
+			spelt ? "" : yaml_nearest(&d->w->arena, kind, our_kinds));
+	if (known != NULL)
+		known->decode(d);
+	else if (!listed(kind, harmless))
 		decode_unknown_security(d);
 }
 
@@ -207,20 +217,27 @@ static void peek_names(struct decoder *d)
 		d->meta.ns = ns->text;
 }
 
+static const struct kind *find_kind(struct str name)
+{
+	for (size_t i = 0; i < N_KINDS; i++)
+		if (str_eq(name, str_from(kinds[i].name)))
+			return &kinds[i];
+	return NULL;
+}
+
 static void decode_kind(struct decoder *d, struct str api)
 {
-	for (size_t i = 0; i < N_KINDS; i++) {
-		if (!str_eq(api, str_from(kinds[i].api)) ||
-			!str_eq(d->meta.kind, str_from(kinds[i].name)))
-			continue;
+	const struct kind *kind = find_kind(d->meta.kind);
+	bool ours = in_group(api, OUR_GROUP);
+	if (kind != NULL && !str_eq(str_from(kind->api), STR(OUR_API)) && ours)
+		kind = NULL; /* a Pod of ours is no Pod */
+	if (kind != NULL && str_eq(api, str_from(kind->api))) {
 		decode_metadata(d);
 		check_again(d);
-		kinds[i].decode(d);
-		return;
-	}
-	if (in_group(api, OUR_GROUP)) {
+		kind->decode(d);
+	} else if (ours) {
 		decode_metadata(d);
-		unknown_of_ours(d, api);
+		unknown_of_ours(d, kind, api);
 	} else {
 		peek_names(d);
 		pass_over(d, api);
@@ -272,13 +289,15 @@ static void decode_object(struct world *w, const char *file, const struct yaml_n
 
 void world_add(struct world *w, const char *file, struct str bytes)
 {
-	char err[512];
+	struct yaml_error error;
 	const struct yaml_node *docs;
 	w->files++;
-	if (yaml_parse(&w->arena, file, bytes, &docs, err, sizeof(err)) != 0) {
-		/* The parser has put name and line before its text. */
+	if (yaml_parse(&w->arena, bytes, &docs, &error) != 0) {
 		problems_add(&w->problems,
-			&(struct problem){.severity = PROBLEM_ERROR, .file = str_from(err)});
+			&(struct problem){.severity = PROBLEM_ERROR,
+				.file = str_from(file),
+				.line = error.line,
+				.text = str_from(error.text)});
 		w->unreadable = true;
 		return;
 	}

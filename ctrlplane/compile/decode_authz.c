@@ -124,9 +124,8 @@ static bool decode_account(struct decoder *d, const struct yaml_node *node, MATC
 			return true;
 		if (out->kind == WEFT__MESH__V1__STRING_MATCH__KIND__SUFFIX) {
 			yaml_problem(&d->r, node,
-				"name the namespace too: \"*/%s\" for every one, or "
-				"\"NAMESPACE/ACCOUNT\"",
-				out->value);
+				"'*' stands for namespaces too: write \"NAMESPACE/ACCOUNT\", or "
+				"\"*/ACCOUNT\" for one account of every namespace");
 			return false;
 		}
 		rest = arena_printf(&d->w->arena, "%.*s/%s", STR_ARG(d->meta.ns), out->value);

@@ -141,11 +141,32 @@ static void decode_status(struct decoder *d, struct kube_pod *pod)
 	decode_addresses(d, status, pod);
 }
 
+/* A UID is what peers demand of a pod's certificate: two pods with one would be each other. */
+static void check_uid(struct decoder *d)
+{
+	struct object_meta *m = &d->meta;
+	struct str key = arena_printf(&d->w->arena, "uid/%.*s", STR_ARG(m->uid));
+	if (m->uid.n == 0 || d->r.problems > 0)
+		return;
+	const struct object_meta *before = map_get(d->w->seen, key);
+	if (before != NULL) {
+		yaml_problem_at(&d->r, yaml_field(d->r.root, STR("metadata")), "uid",
+			"is that of %.*s too, at %.*s:%u",
+			STR_ARG(object_title(&d->w->arena, before)), STR_ARG(before->file),
+			before->line);
+		return;
+	}
+	struct object_meta *copy = ARENA_NEW(&d->w->arena, struct object_meta);
+	*copy = *m;
+	map_put(d->w->seen, key, copy);
+}
+
 void decode_pod(struct decoder *d)
 {
 	struct kube_pod *pod = ARENA_NEW(&d->w->arena, struct kube_pod);
 	decode_spec(d, pod);
 	decode_status(d, pod);
+	check_uid(d);
 	if (d->r.problems == 0 && d->w->pods.n == WORLD_MAX_PODS)
 		yaml_problem(&d->r, d->r.root, "more than %d pods", WORLD_MAX_PODS);
 	if (d->r.problems > 0)

@@ -58,17 +58,43 @@ void decode_labels(struct decoder *d, const struct yaml_node *map, struct labels
 	}
 }
 
+static bool is_label_text(struct str s, const char *also)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		bool letter = is_alnum(c) || (c >= 'A' && c <= 'Z');
+		if (!letter && (c == '\0' || strchr(also, c) == NULL))
+			return false;
+	}
+	return s.n > 0;
+}
+
+/* A label that no pod can have selects nobody, and a DENY for nobody is an open door. */
+static void check_label(struct decoder *d, const struct yaml_node *node)
+{
+	if (node->key.n > 317 || !is_label_text(node->key, "-_./"))
+		yaml_problem(&d->r, node, "no pod can have a label of this name");
+	else if (node->kind == YAML_NULL || node->text.n == 0)
+		yaml_problem(&d->r, node, "has no value");
+	else if (str_find(node->text, '*') >= 0)
+		yaml_problem(&d->r, node, "labels are compared whole: '*' is no wildcard here");
+	else if (node->text.n > 63 || !is_label_text(node->text, "-_."))
+		yaml_problem(&d->r, node,
+			"no pod can have this value: letters, digits, '-', '_' and '.', at most 63");
+}
+
 bool decode_selector(struct decoder *d, const struct yaml_node *spec, struct labels *out)
 {
 	static const char *const known[] = {"matchLabels", NULL};
 	unsigned before = d->r.problems;
 	const struct yaml_node *selector = yaml_read_map(&d->r, spec, "selector", YAML_OPTIONAL);
 	yaml_check_keys(&d->r, selector, known);
-	decode_labels(d, yaml_read_map(&d->r, selector, "matchLabels", YAML_OPTIONAL), out);
-	for (size_t i = 0; i < out->n; i++)
-		if (str_find(out->v[i].value, '*') >= 0 || str_find(out->v[i].key, '*') >= 0)
-			yaml_problem_at(&d->r, selector, "matchLabels",
-				"labels are compared whole: '*' is no wildcard here");
+	const struct yaml_node *match =
+		yaml_read_map(&d->r, selector, "matchLabels", YAML_OPTIONAL);
+	decode_labels(d, match, out);
+	for (const struct yaml_node *c = match != NULL ? match->first : NULL; c != NULL;
+		c = c->next)
+		check_label(d, c);
 	if (d->r.problems == before)
 		return true;
 	*out = (struct labels){0};

@@ -13,15 +13,16 @@ static void check_matches(struct world *w, const struct authz *policy, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		struct str rest = str_from(matches[i]->value), domain;
 		Weft__Mesh__V1__StringMatch__Kind kind = matches[i]->kind;
-		bool spelt = kind == WEFT__MESH__V1__STRING_MATCH__KIND__EXACT ||
-			kind == WEFT__MESH__V1__STRING_MATCH__KIND__PREFIX;
+		bool prefix = kind == WEFT__MESH__V1__STRING_MATCH__KIND__PREFIX;
+		bool spelt = prefix || kind == WEFT__MESH__V1__STRING_MATCH__KIND__EXACT;
 		if (!spelt || str_find(rest, '/') < 0 || !str_split(&rest, '/', &domain) ||
 			str_eq(domain, own))
 			continue;
 		world_tell(w, PROBLEM_WARNING, &policy->meta, field,
-			"\"%s\" names trust domain %.*s; this mesh's is %.*s, so it matches nobody "
+			"\"%s%s\" names trust domain %.*s; this mesh's is %.*s, so it matches nobody "
 			"unless the bundle of %.*s is given",
-			matches[i]->value, STR_ARG(domain), STR_ARG(own), STR_ARG(domain));
+			matches[i]->value, prefix ? "*" : "", STR_ARG(domain), STR_ARG(own),
+			STR_ARG(domain));
 	}
 }
 

@@ -183,6 +183,9 @@ const struct kube_pod *world_pod(const struct world *w, struct str ns, struct st
 
 struct str object_title(struct arena *a, const struct object_meta *m)
 {
+	if (m->name.n == 0)
+		return arena_printf(a, "%.*s%s%.*s", STR_ARG(m->kind), m->ns.n > 0 ? " of " : "",
+			STR_ARG(m->ns));
 	if (m->ns.n == 0)
 		return arena_printf(a, "%.*s %.*s", STR_ARG(m->kind), STR_ARG(m->name));
 	return arena_printf(a, "%.*s %.*s/%.*s", STR_ARG(m->kind), STR_ARG(m->ns),

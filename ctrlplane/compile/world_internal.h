@@ -17,7 +17,7 @@ struct object_list {
 struct world {
 	struct arena arena;
 	struct problems problems;
-	struct map *seen; /* "kind/ns/name" -> struct object_meta */
+	struct map *seen; /* "kind/ns/name" and "uid/UID" -> struct object_meta */
 	struct object_list pods, services, peer_auths, authz;
 	struct mesh_config config;
 	struct map *owners; /* address -> struct address_owner; filled by join */

@@ -23,13 +23,11 @@ struct open {
 struct parse {
 	yaml_parser_t lib;
 	struct arena *arena;
-	const char *name;
 	struct str bytes;
 	struct open open[YAML_MAX_DEPTH];
 	size_t depth, nodes;
 	struct yaml_node *first, *last; /* documents */
-	char *err;
-	size_t size;
+	struct yaml_error *error;
 };
 
 static uint32_t line_of(const yaml_mark_t *mark)
@@ -47,12 +45,11 @@ static int fail(struct parse *p, int err, uint32_t line, const char *fmt, ...)
 
 static int fail(struct parse *p, int err, uint32_t line, const char *fmt, ...)
 {
-	char text[256];
 	va_list args;
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	vsnprintf(p->error->text, sizeof(p->error->text), fmt, args);
 	va_end(args);
-	snprintf(p->err, p->size, "%s:%u: %s", p->name, line, text);
+	p->error->line = line;
 	return err;
 }
 
@@ -277,10 +274,10 @@ static int parse_all(struct parse *p)
 	}
 }
 
-int yaml_parse(struct arena *a, const char *name, struct str bytes, const struct yaml_node **docs,
-	char *err, size_t size)
+int yaml_parse(struct arena *a, struct str bytes, const struct yaml_node **docs,
+	struct yaml_error *error)
 {
-	struct parse p = {.arena = a, .name = name, .bytes = bytes, .err = err, .size = size};
+	struct parse p = {.arena = a, .bytes = bytes, .error = error};
 	*docs = NULL;
 	if (bytes.n > YAML_MAX_BYTES)
 		return fail(&p, ERR_LIMIT, 1, "larger than %u MiB; split it", YAML_MAX_BYTES >> 20);

@@ -71,14 +71,15 @@ void yaml_check_keys(struct yaml_reader *r, const struct yaml_node *map, const c
 		return;
 	for (const struct yaml_node *c = map->first; c != NULL; c = c->next) {
 		const char *const *k = known;
+		struct yaml_node at = *c;
+		at.line = c->key_line;
 		while (*k != NULL && !str_eq(c->key, str_from(*k)))
 			k++;
-		if (*k == NULL) {
-			struct yaml_node at = *c;
-			at.line = c->key_line;
+		if (*k == NULL)
 			yaml_problem(r, &at, "unknown field%s",
 				yaml_nearest(r->arena, c->key, known));
-		}
+		else if (c->kind == YAML_NULL)
+			yaml_problem(r, &at, "has no value: leave the field out, or give it one");
 	}
 }
 

@@ -50,7 +50,11 @@ bool yaml_as_int(struct yaml_reader *r, const struct yaml_node *node, int64_t mi
 	int64_t *out);
 bool yaml_as_map(struct yaml_reader *r, const struct yaml_node *node);
 
-/* Reports each key of map that is none of known (ends with NULL), with the nearest that is. */
+/*
+ * For objects that are read strictly: reports each key of map that is none of known (ends with
+ * NULL), with the nearest that is, and each without a value, for what was to be there may have been
+ * lost on the way.
+ */
 void yaml_check_keys(struct yaml_reader *r, const struct yaml_node *map, const char *const *known);
 
 /* Reports something about a node. */

@@ -41,14 +41,20 @@ struct yaml_node {
 	struct yaml_node *first, *next;
 };
 
+/* Where and why a file could not be read. The caller's. */
+struct yaml_error {
+	uint32_t line; /* from 1 */
+	char text[400];
+};
+
 /*
  * Parses all documents of a file; empty ones are left out. *docs is the first (next leads to the
  * others), NULL where there is none. Refused: aliases, tags other than !!str, keys that are no
  * scalars or occur twice in a map, invalid UTF-8, and what is beyond the limits above.
- * 0, ERR_INVAL or ERR_LIMIT with "NAME:LINE: text" in err.
+ * 0, ERR_INVAL or ERR_LIMIT with line and text in error.
  */
-int yaml_parse(struct arena *a, const char *name, struct str bytes, const struct yaml_node **docs,
-	char *err, size_t size);
+int yaml_parse(struct arena *a, struct str bytes, const struct yaml_node **docs,
+	struct yaml_error *error);
 
 /* The value of a key; NULL where map is NULL, no map, or has no such key. */
 const struct yaml_node *yaml_field(const struct yaml_node *map, struct str key);

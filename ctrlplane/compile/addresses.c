@@ -1,0 +1,133 @@
+/*
+ * UIDs of pods that state none, and who has which address: what two claim belongs to neither.
+ * Called by world_join before all else, as identity and endpoints rest on it.
+ */
+#include "ctrlplane/compile/world_internal.h"
+#include "lib/crypto/crypto.h"
+
+/* -- UIDs ------------------------------------------------------------------------------------- */
+
+/*
+ * Manifests that never were in a cluster have no UIDs: they get one that depends on namespace and
+ * name alone, in the form of RFC 9562 version 8.
+ */
+static struct str derive_uid(struct arena *a, const struct object_meta *m)
+{
+	uint8_t h[SHA256_SIZE];
+	char hex[2 * SHA256_SIZE + 1];
+	struct str seed =
+		arena_printf(a, "mesh.weft.dev Pod %.*s/%.*s", STR_ARG(m->ns), STR_ARG(m->name));
+	crypto_sha256(seed.p, seed.n, h);
+	h[6] = (uint8_t)(0x80 | (h[6] & 0x0f));
+	h[8] = (uint8_t)(0x80 | (h[8] & 0x3f));
+	crypto_hex(h, 16, hex);
+	return arena_printf(a, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+		hex + 20);
+}
+
+void join_uids(struct world *w)
+{
+	for (size_t i = 0; i < w->pods.n; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		if (pod->meta.uid.n == 0)
+			pod->meta.uid = derive_uid(&w->arena, &pod->meta);
+	}
+}
+
+/* -- addresses -------------------------------------------------------------------------------- */
+
+/* Who was the first to claim an address, and whether it stayed alone. */
+struct claim {
+	const struct object_meta *by;
+	bool contested;
+};
+
+static void claim(struct world *w, const struct addr *a, const struct object_meta *by)
+{
+	char text[ADDR_TEXT];
+	struct claim *c = map_get(w->owners, addr_key(a));
+	if (c == NULL) {
+		c = ARENA_NEW(&w->arena, struct claim);
+		c->by = by;
+		map_put(w->owners, addr_key(a), c);
+		return;
+	}
+	c->contested = true;
+	world_tell(w, PROBLEM_WARNING, by, "",
+		"%s is claimed by %.*s too, so it belongs to neither", addr_format_ip(a, text),
+		STR_ARG(object_title(&w->arena, c->by)));
+}
+
+/* Keeps the addresses that are the object's alone (or, with unclaimed, that nobody claims). */
+static size_t keep_own(const struct world *w, const struct object_meta *m, bool unclaimed,
+	struct addr *addrs, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct claim *c = map_get(w->owners, addr_key(&addrs[i]));
+		bool own = c != NULL && c->by == m && !c->contested;
+		if (unclaimed ? c == NULL : own)
+			addrs[kept++] = addrs[i];
+	}
+	return kept;
+}
+
+static bool in_ranges(const struct world *w, const struct addr *a)
+{
+	for (size_t i = 0; i < w->config.mesh.n_mesh_ranges; i++) {
+		const Weft__Mesh__V1__IpBlock *block = w->config.mesh.mesh_ranges[i];
+		struct cidr c = {.prefix = (uint8_t)block->prefix};
+		c.base.family = block->address.len == 4 ? ADDR_V4 : ADDR_V6;
+		memcpy(c.base.bytes, block->address.data, block->address.len);
+		if (cidr_contains(&c, a))
+			return true;
+	}
+	return false;
+}
+
+/* Sidecars ask about addresses inside the ranges alone: one outside may be called in plaintext. */
+static void check_ranges(struct world *w, const struct object_meta *m, const struct addr *addrs,
+	size_t n)
+{
+	char text[ADDR_TEXT];
+	for (size_t i = 0; i < n; i++)
+		if (!in_ranges(w, &addrs[i]))
+			world_tell(w, PROBLEM_WARNING, m, "",
+				"%s is in none of the mesh's ranges: add it to "
+				"MeshConfig.spec.meshRanges",
+				addr_format_ip(&addrs[i], text));
+}
+
+static void claim_all(struct world *w)
+{
+	for (size_t i = 0; i < w->pods.n; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		if (pod->finished)
+			pod->n_addrs = 0;
+		for (size_t k = 0; k < pod->n_addrs && !pod->host_network; k++)
+			claim(w, &pod->addrs[k], &pod->meta);
+	}
+	for (size_t i = 0; i < w->services.n; i++) {
+		struct kube_service *svc = w->services.v[i];
+		for (size_t k = 0; k < svc->n_vips; k++)
+			claim(w, &svc->vips[k], &svc->meta);
+	}
+}
+
+/* A pod on the host's network has the node's addresses: it may be called there, as an endpoint
+ * without identity, but only while no pod says that the address is its own. */
+void join_addresses(struct world *w)
+{
+	claim_all(w);
+	for (size_t i = 0; i < w->pods.n; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		pod->n_addrs = keep_own(w, &pod->meta, pod->host_network, pod->addrs, pod->n_addrs);
+		if (!pod->host_network)
+			check_ranges(w, &pod->meta, pod->addrs, pod->n_addrs);
+	}
+	for (size_t i = 0; i < w->services.n; i++) {
+		struct kube_service *svc = w->services.v[i];
+		svc->n_vips = keep_own(w, &svc->meta, false, svc->vips, svc->n_vips);
+		check_ranges(w, &svc->meta, svc->vips, svc->n_vips);
+	}
+}
