@@ -17,6 +17,7 @@
 #define MAX_SERIES 2000
 #define METRIC_IDLE_NS (3600 * NS_PER_S)
 #define HOUSEKEEPING_NS (60 * NS_PER_S)
+#define ORPHANS_NS (50 * NS_PER_MS) /* between looks whether the last bytes are out */
 #define LAST_SECONDS (2 * NS_PER_S)
 
 /* Owned by run.c or a test. */
@@ -29,7 +30,7 @@ struct proxy {
 	struct listener *inbound[2], *outbound[2];
 	struct endpoints *endpoints;
 	struct watch *watch;
-	struct loop_timer housekeeping, min_drain, deadline;
+	struct loop_timer housekeeping, min_drain, deadline, orphans;
 	bool started, draining, min_over, quitting, done_called;
 	char state_error[512]; /* of the last attempt to load; empty: good */
 	uint64_t state_refused;
@@ -216,6 +217,13 @@ static void on_housekeeping(void *arg)
 static void on_done(void *arg)
 {
 	struct proxy *p = OBJ_CAST(struct proxy, PROXY_MAGIC, arg);
+
+	/* Ends of responses on their way to slow readers are part of what was accepted. */
+	if (!p->quitting && loop_has_orphans(p->env.loop)) {
+		loop_timer_start(&p->orphans, ORPHANS_NS);
+		return;
+	}
+	loop_timer_stop(&p->deadline);
 	if (p->done != NULL)
 		p->done(p->done_arg);
 }
@@ -233,7 +241,6 @@ static void finish(struct proxy *p)
 		return;
 	p->done_called = true;
 	loop_timer_stop(&p->min_drain);
-	loop_timer_stop(&p->deadline);
 	loop_timer_stop(&p->housekeeping);
 	close_listeners(p->inbound);
 	close_listeners(p->outbound);
@@ -328,6 +335,7 @@ struct proxy *proxy_new(const struct proxy_env *env, const struct sidecar_params
 	add_gauges(p);
 	loop_timer_init(&p->housekeeping, env->loop, on_housekeeping, p);
 	loop_timer_init(&p->min_drain, env->loop, on_min_drain, p);
+	loop_timer_init(&p->orphans, env->loop, on_done, p);
 	loop_timer_init(&p->deadline, env->loop, on_deadline, p);
 	loop_task_init(&p->done_task, env->loop, on_done, p);
 	loop_task_init(&p->quit_task, env->loop, on_quit, p);
@@ -441,6 +449,8 @@ void proxy_free(struct proxy **pp)
 	loop_task_cancel(&p->done_task);
 	loop_task_cancel(&p->quit_task);
 	loop_timer_stop(&p->housekeeping);
+	loop_timer_stop(&p->orphans);
+	loop_timer_stop(&p->deadline);
 	close_listeners(p->inbound);
 	close_listeners(p->outbound);
 	watch_stop(&p->watch);

@@ -109,6 +109,28 @@ void loop_task_cancel(struct loop_task *t);
 /* Frees at the end of the turn, when no callback is on the stack. fn(ptr). */
 void loop_defer_free(struct loop *loop, void *ptr, void (*fn)(void *ptr));
 
+/* --- work that outlives its owner --- */
+
+/*
+ * Embedded in an object that goes on for a bounded time after its owner let go of it, as an io does
+ * whose last bytes are still on their way. end is called where the loop goes first, and must
+ * release the object at once.
+ */
+struct loop_orphan {
+	struct list_node node;
+	loop_task_fn *end;
+	void *arg;
+};
+
+void loop_adopt(struct loop *loop, struct loop_orphan *o, loop_task_fn *end, void *arg);
+/* The object releases itself. Safe on one that was never adopted, if it is zeroed. */
+static inline void loop_orphan_done(struct loop_orphan *o)
+{
+	list_remove(&o->node);
+}
+/* Whoever ends the program may wait for them. */
+bool loop_has_orphans(const struct loop *loop);
+
 /* --- signals (libev loop only), by signalfd --- */
 typedef void loop_signal_fn(void *arg, int signo);
 /* Blocks the signals (0-terminated list) and reports them on the loop. One call per loop. Returns 0

@@ -18,6 +18,7 @@ void loop_core_init(struct loop *loop, const struct loop_backend *backend,
 	list_init(&loop->deferred);
 	list_init(&loop->flushes);
 	list_init(&loop->next_turn);
+	list_init(&loop->orphans);
 	loop_timers_init(&loop->timers);
 }
 
@@ -107,7 +108,24 @@ void loop_free(struct loop **loop)
 		return;
 	*loop = NULL;
 	ASSERT(!l->in_turn);
+	while (!list_empty(&l->orphans)) {
+		struct loop_orphan *o =
+			CONTAINER_OF(list_pop(&l->orphans), struct loop_orphan, node);
+		o->end(o->arg);
+	}
 	l->backend->free(l);
+}
+
+void loop_adopt(struct loop *loop, struct loop_orphan *o, loop_task_fn *end, void *arg)
+{
+	o->end = end;
+	o->arg = arg;
+	list_append(&loop->orphans, &o->node);
+}
+
+bool loop_has_orphans(const struct loop *loop)
+{
+	return !list_empty(&loop->orphans);
 }
 
 uint64_t loop_now(const struct loop *loop)

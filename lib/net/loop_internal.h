@@ -56,6 +56,7 @@ struct loop {
 	uint64_t now, wall, turn;
 	bool in_turn, stopped;
 	struct list deferred, flushes, next_turn;
+	struct list orphans;
 	struct loop_timers timers;
 	struct loop_grave *graves;
 	size_t n_graves, max_graves;

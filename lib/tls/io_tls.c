@@ -231,6 +231,7 @@ static void tls_free(void *ptr)
 static void release(struct tls_io *t, bool reset)
 {
 	loop_timer_stop(&t->linger);
+	loop_orphan_done(&t->orphan);
 	io_close(&t->io.below, reset);
 	loop_defer_free(t->io.loop, t, tls_free);
 }
@@ -276,6 +277,7 @@ static void tls_close(struct io *io, bool reset)
 	io_set_user(t->io.below, on_linger_below, t);
 	io_want(t->io.below, IO_WRITE);
 	loop_timer_start(&t->linger, TLS_LINGER_NS);
+	loop_adopt(t->io.loop, &t->orphan, on_linger_over, t);
 }
 
 static const struct io_ops tls_ops = {
@@ -310,7 +312,7 @@ struct io *tls_io_new(const struct tls_io_config *cfg)
 	buf_move_all(&t->sealed, cfg->unsent);
 	t->rekey_at = TLS_REKEY_RECORDS;
 	t->records_max = TLS_MAX_RECORDS;
-	t->read_size = 16 * 1024;
+	t->read_size = TLS_READ_MIN;
 	loop_task_init(&t->wake, t->io.loop, on_wake, t);
 	loop_timer_init(&t->linger, t->io.loop, on_linger_over, t);
 	io_set_user(t->io.below, on_below, t);

@@ -33,6 +33,9 @@ struct io *tls_io_new(const struct tls_io_config *cfg);
 #define TLS_MAX_RECORDS ((1ull << 24) - 1)
 /* How long after its close an io goes on sending what it took. */
 #define TLS_LINGER_NS (60 * NS_PER_S)
+/* Asked of the layer below at first, and as long as reads come back full. */
+#define TLS_READ_MIN (16 * 1024u)
+#define TLS_READ_MAX (64 * 1024u)
 /* Other bounds than those above, for tests. */
 void tls_io_limit(struct io *io, uint64_t rekey, uint64_t max);
 
@@ -60,9 +63,10 @@ struct tls_io {
 	size_t read_size;
 	struct tls_messages messages;
 	struct loop_task wake;
-	struct loop_timer linger; /* closed, with bytes still to be sent */
-	int in_end;               /* 0: open, 1: the peer ended in order, else ERR_* */
-	int out_end;              /* 0: open, 1: we ended, else ERR_* */
+	struct loop_timer linger;  /* closed, with bytes still to be sent */
+	struct loop_orphan orphan; /* then, so that the loop knows of it */
+	int in_end;                /* 0: open, 1: the peer ended in order, else ERR_* */
+	int out_end;               /* 0: open, 1: we ended, else ERR_* */
 	unsigned wanted;
 	unsigned idle_records; /* in a row, without data */
 	bool owes_key_update, asked_key_update;

@@ -8,8 +8,6 @@
 #include "lib/base/obj.h"
 #include "lib/tls/ctx.h"
 
-#define TLS_READ_MIN (16 * 1024u) /* asked of the layer below at first, */
-#define TLS_READ_MAX (64 * 1024u) /* and as long as reads come back full */
 /* Records in a row that carry no data: tickets, key updates, empty ones. */
 #define TLS_IDLE_RECORDS 64
 

@@ -119,11 +119,33 @@ static void a_reader_that_takes_nothing_is_given_up(void **state)
 	tls_world_close(&w);
 }
 
+/* The program ends first: what was on its way is dropped, and nothing is left behind. */
+static void a_loop_that_goes_releases_what_lingers(void **state)
+{
+	struct tls_world w;
+	struct tls_pair p;
+
+	(void)state;
+	tls_world_open(&w);
+	make_pair(&w, &p, 4096);
+	assert_false(loop_has_orphans(w.loop));
+	fill(&w, p.client.io);
+	io_close(&p.client.io, false);
+	assert_true(loop_has_orphans(w.loop));
+	io_close(&p.server.io, true);
+	loop_free(&w.loop);
+	assert_int_equal(buf_pool_used(w.bufs), 0);
+	buf_pool_free(&w.bufs);
+	cert_bundle_unref(&w.bundle);
+	cert_ca_free(&w.ca);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_taken_is_sent_after_the_close),
 		cmocka_unit_test(a_reader_that_takes_nothing_is_given_up),
+		cmocka_unit_test(a_loop_that_goes_releases_what_lingers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
