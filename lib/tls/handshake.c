@@ -10,6 +10,7 @@
 
 #define TLS_HANDSHAKE_TIMEOUT_NS (10 * NS_PER_S)
 #define TLS_HANDSHAKE_READ (64 * 1024)
+#define SNI_MAX 255 /* RFC 1035; a longer one names nobody */
 
 /* -- ending
  * ------------------------------------------------------------------------------------------------------
@@ -73,36 +74,34 @@ static void fail_own(struct tls_handshake *h, int err, const char *text)
 	fail(h, &f);
 }
 
-/* The secret under which the peer can read us now; NULL: it reads plaintext, or the library's own
- * alert will do. */
-static const struct tls_secret *alert_secret(const struct tls_handshake *h)
+/* One alert as the first record under a secret, to the end of what is to be sent. */
+static void seal_alert(struct tls_handshake *h, const struct tls_secret *secret, enum alert number)
 {
-	const struct tls_secret *secret = h->ctx->role == TLS_SERVER ? &h->application[TLS_SERVER]
-								     : &h->handshake[TLS_CLIENT];
+	uint8_t body[2] = {ALERT_LEVEL_FATAL, (uint8_t)number}, record[2 + RECORD_OVERHEAD];
+	struct iovec iov = {body, sizeof(body)};
+	struct record_key key;
 
-	return secret->n > 0 && h->traffic.suite != NULL ? secret : NULL;
+	record_key_init(&key, h->traffic.suite, secret->bytes);
+	record_seal(&key, RECORD_ALERT, &iov, 1, record);
+	record_key_free(&key);
+	buf_append(&h->unsent, record, sizeof(record));
 }
 
 /*
  * The library writes an alert under the keys that it used last. But a server that has sent its
  * Finished speaks under its application key (RFC 8446 A.2), and a client that has the handshake key
  * should not answer in the clear (A.1). So its alert, behind keep bytes of output, is replaced by
- * our own; it is the first record under that key.
+ * our own.
  */
 static void replace_alert(struct tls_handshake *h, size_t keep, enum alert number)
 {
-	const struct tls_secret *secret = alert_secret(h);
-	uint8_t body[2] = {ALERT_LEVEL_FATAL, (uint8_t)number}, record[2 + RECORD_OVERHEAD];
-	struct iovec iov = {body, sizeof(body)};
-	struct record_key key;
+	const struct tls_secret *secret = h->ctx->role == TLS_SERVER ? &h->application[TLS_SERVER]
+								     : &h->handshake[TLS_CLIENT];
 
-	if (secret == NULL)
+	if (secret->n == 0 || h->traffic.suite == NULL)
 		return;
 	buf_truncate(&h->unsent, buf_len(&h->unsent) - keep);
-	record_key_init(&key, h->traffic.suite, secret->bytes);
-	record_seal(&key, RECORD_ALERT, &iov, 1, record);
-	record_key_free(&key);
-	buf_append(&h->unsent, record, sizeof(record));
+	seal_alert(h, secret, number);
 }
 
 static void fail_library(struct tls_handshake *h, int ret, size_t keep)
@@ -148,6 +147,9 @@ static void succeed(struct tls_handshake *h)
 	void *arg = h->arg;
 
 	if (objection != NULL) {
+		if (suite != NULL && suite == h->traffic.suite &&
+			h->application[h->ctx->role].n == suite->hash_n)
+			seal_alert(h, &h->application[h->ctx->role], ALERT_UNEXPECTED_MESSAGE);
 		fail_own(h, ERR_PROTOCOL, objection);
 		return;
 	}
@@ -201,7 +203,10 @@ static void turn(struct tls_handshake *h, bool readable)
 	if (!run(h))
 		return;
 	int ret = flush(h);
-	if (n == 0)
+	/* A peer that takes no more may have said why. */
+	if (ret < 0 && ret != ERR_AGAIN && !readable)
+		turn(h, true);
+	else if (n == 0)
 		fail_own(h, ERR_CLOSED, "the peer closed the connection");
 	else if (n < 0 && n != ERR_AGAIN)
 		fail_own(h, (int)n, err_text((int)n));
@@ -242,7 +247,7 @@ int tls_on_client_hello(mbedtls_ssl_context *ssl)
 	const unsigned char *sni = mbedtls_ssl_get_hs_sni(ssl, &n);
 
 	mem_free(h->sni);
-	h->sni = sni != NULL ? mem_strndup((const char *)sni, n) : NULL;
+	h->sni = sni != NULL ? mem_strndup((const char *)sni, n < SNI_MAX ? n : SNI_MAX) : NULL;
 	if (h->alpn == NULL || h->alpn[0] == NULL || mbedtls_ssl_get_alpn_protocol(ssl) != NULL)
 		return 0;
 	mbedtls_ssl_send_alert_message(ssl, ALERT_LEVEL_FATAL, ALERT_NO_APPLICATION_PROTOCOL);

@@ -41,7 +41,8 @@ const struct cert_leaf *tls_ctx_leaf(const struct tls_ctx *ctx);
 
 /* How a handshake ended badly. */
 struct tls_failure {
-	int err; /* ERR_VERIFY, ERR_PROTOCOL, ERR_TIMEOUT, ERR_CLOSED, ERR_RESET */
+	int err; /* ERR_VERIFY, ERR_PROTOCOL, ERR_LIMIT, ERR_TIMEOUT, ERR_CLOSED, or of the io below
+		  */
 	enum cert_verdict verdict; /* CERT_GOOD where the certificate was not the cause */
 	char text[160];            /* for the log: "peer certificate: the certificate has expired
 				      (spiffe://...)" */

@@ -164,6 +164,8 @@ static void a_client_that_offers_protocols_insists_on_one(void **state)
 	tls_pair_run(&w, &p, s, tls_world_ctx(&w, TLS_CLIENT, WORLD_CLIENT, CERT_FLAW_NONE));
 	assert_int_equal(p.client.failure.err, ERR_PROTOCOL);
 	tls_assert_has(p.client.failure.text, "no ALPN protocol");
+	/* By then the server is through; it reads the refusal. */
+	tls_assert_refused(&w, p.server.io, ERR_PROTOCOL, "unexpected_message");
 	tls_pair_close(&w, &p);
 	tls_world_close(&w);
 }

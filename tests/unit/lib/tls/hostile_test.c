@@ -11,6 +11,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/rand.h"
+#include "lib/tls/handshake.h"
 #include "lib/tls/io_tls.h"
 #include "tests/support/tls_world.h"
 
@@ -222,7 +223,8 @@ struct middle {
 	} side[2];             /* towards the server, towards the client */
 	int target;            /* side whose byte at offset is touched; -1: none */
 	uint64_t offset;
-	uint8_t flip; /* 0: the connection is cut there */
+	uint8_t flip;          /* 0: the connection is cut there */
+	struct tls_end *forge; /* the server, where the client's Finished is to be forged */
 };
 
 static void middle_close(struct middle *m, bool reset)
@@ -247,6 +249,45 @@ static bool touch(struct middle *m, struct side *from, struct buf *in)
 	return m->flip == 0;
 }
 
+/*
+ * Replaces the last record of the client's second flight, its Finished, by one with a key update
+ * behind it. The key is taken from the server, as a client that means harm has it too.
+ */
+static void forge_finished(struct middle *m, struct buf *in)
+{
+	uint8_t bytes[4096], plain[256], type;
+	size_t n = buf_copy_out(in, 0, bytes, sizeof(bytes)), at = 0, last = 0, len, content;
+	struct record_key key;
+	struct record_sealed r;
+	struct iovec out = {plain, sizeof(plain)};
+	uint64_t records = 0;
+
+	for (; at + RECORD_HEADER < n;
+		at += RECORD_HEADER + ((size_t)bytes[at + 3] << 8 | bytes[at + 4])) {
+		last = at;
+		records += bytes[at] == RECORD_APPLICATION_DATA;
+	}
+	len = n - last - RECORD_OVERHEAD + 1;
+	memcpy(r.header, bytes + last, RECORD_HEADER);
+	memcpy(r.tag, bytes + n - RECORD_TAG, RECORD_TAG);
+	r.body[0] = (struct iovec){bytes + last + RECORD_HEADER, len};
+	r.n_body = 1;
+	record_key_init(&key, record_suite_by_id(0x1301),
+		m->forge->handshake->handshake[TLS_CLIENT].bytes);
+	key.seq = records - 1;
+	assert_int_equal(record_open(&key, &r, &out, 1, &type, &content), 0);
+	assert_int_equal(type, RECORD_HANDSHAKE);
+	assert_int_equal(plain[0], 20);
+	memcpy(plain + content, "\30\0\0\1\0", 5);
+	key.seq = records - 1;
+	out.iov_len = content + 5;
+	record_seal(&key, RECORD_HANDSHAKE, &out, 1, bytes + last);
+	record_key_free(&key);
+	buf_clear(in);
+	buf_append(in, bytes, last + content + 5 + RECORD_OVERHEAD);
+	m->forge = NULL;
+}
+
 static void on_side(void *arg, unsigned events)
 {
 	struct side *from = arg;
@@ -260,6 +301,9 @@ static void on_side(void *arg, unsigned events)
 	if (n > 0) {
 		from->seen += (uint64_t)n;
 		bool cut = touch(m, from, &in);
+		if (m->forge != NULL && from == &m->side[1] &&
+			buf_peek(&in).p[0] == RECORD_CHANGE_CIPHER_SPEC)
+			forge_finished(m, &in);
 		if (to->io != NULL && buf_len(&in) > 0)
 			io_write(to->io, &in);
 		if (cut)
@@ -346,6 +390,29 @@ static void no_touched_byte_is_believed(void **state)
 	tls_world_close(&w);
 }
 
+/* RFC 8446 5.1: a key change falls on the border of a record. */
+static void nothing_may_stand_behind_the_finished(void **state)
+{
+	struct tls_world w;
+	struct tls_pair p;
+
+	(void)state;
+	tls_world_open(&w);
+	struct tls_ctx *s = tls_world_ctx(&w, TLS_SERVER, WORLD_SERVER, CERT_FLAW_NONE);
+	struct tls_ctx *c = tls_world_ctx(&w, TLS_CLIENT, WORLD_CLIENT, CERT_FLAW_NONE);
+	struct middle m = {.target = -1, .forge = &p.server};
+	run_middle(&w, &m, &p, s, c);
+	assert_null(m.forge);
+	assert_null(p.server.io);
+	assert_int_equal(p.server.failure.err, ERR_PROTOCOL);
+	tls_assert_refused(&w, p.client.io, ERR_PROTOCOL, "unexpected_message");
+	middle_close(&m, false);
+	tls_pair_close(&w, &p);
+	tls_ctx_unref(&s);
+	tls_ctx_unref(&c);
+	tls_world_close(&w);
+}
+
 static void a_handshake_cut_anywhere_ends_once_on_each_side(void **state)
 {
 	struct tls_world w;
@@ -421,6 +488,7 @@ int main(void)
 		cmocka_unit_test(noise_is_refused_or_waits),
 		cmocka_unit_test(a_flood_instead_of_a_handshake_is_bounded),
 		cmocka_unit_test(no_touched_byte_is_believed),
+		cmocka_unit_test(nothing_may_stand_behind_the_finished),
 		cmocka_unit_test(a_handshake_cut_anywhere_ends_once_on_each_side),
 		cmocka_unit_test(a_connection_that_breaks_anywhere_ends_once),
 	};
