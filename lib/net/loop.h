@@ -111,11 +111,8 @@ void loop_defer_free(struct loop *loop, void *ptr, void (*fn)(void *ptr));
 
 /* --- work that outlives its owner --- */
 
-/*
- * Embedded in an object that goes on for a bounded time after its owner let go of it, as an io does
- * whose last bytes are still on their way. end is called where the loop goes first, and must
- * release the object at once.
- */
+/* Embedded in an object that goes on for a bounded time after its owner let go of it. end is called
+ * where the loop goes first, and must release the object at once. */
 struct loop_orphan {
 	struct list_node node;
 	loop_task_fn *end;
@@ -123,7 +120,7 @@ struct loop_orphan {
 };
 
 void loop_adopt(struct loop *loop, struct loop_orphan *o, loop_task_fn *end, void *arg);
-/* The object releases itself. Safe on one that was never adopted, if it is zeroed. */
+/* The object releases itself. Safe on a zeroed one. */
 static inline void loop_orphan_done(struct loop_orphan *o)
 {
 	list_remove(&o->node);
