@@ -410,10 +410,7 @@ static void frame_inside_a_header_block(void **state)
 static void no_preface(void **state)
 {
 	static const char *const first[] = {"GET / HTTP/1.1\r\nhost: a\r\n\r\n",
-		"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
-		"P"
-		"RI * HTTP/1.1",
-		"\x16\x03\x01\0\xa5"};
+		"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "PRI * HTTP/1.1\r\n", "\x16\x03\x01\0\xa5"};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
