@@ -20,9 +20,7 @@ void http_conn_on_flush_timeout(void *arg);
 /* Sets the io's interest to what the state asks for. */
 void http_conn_want(struct http_conn *c);
 
-/* -- conn.c: life
- * ------------------------------------------------------------------------------------------------
- */
+/* --- conn.c: life --- */
 
 /* No more bytes either way: on_end follows, deferred. */
 void http_conn_finish(struct http_conn *c);

@@ -49,7 +49,7 @@ struct http_stream *http_stream_begin(struct http_conn *c, uint32_t id)
 
 	http_timer_set(&c->header_timer, c->limits.header_timeout);
 	c->ev->on_stream(c->arg, c, s);
-	ASSERT(s->ev != NULL);
+	ASSERT(s->ev != NULL || s->ended);
 	return c->state == HTTP_CONN_OPEN ? s : NULL;
 }
 
