@@ -12,9 +12,7 @@
 #define TLS_HANDSHAKE_READ (64 * 1024)
 #define SNI_MAX 255 /* RFC 1035; a longer one names nobody */
 
-/* -- ending
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- ending --- */
 
 static void handshake_free(void *ptr)
 {
@@ -116,9 +114,7 @@ static void fail_library(struct tls_handshake *h, int ret, size_t keep)
 	fail(h, &f);
 }
 
-/* -- succeeding
- * --------------------------------------------------------------------------------------------------
- */
+/* --- succeeding --- */
 
 /* What must hold beyond the library's own idea of success; NULL where it does. */
 static const char *check_outcome(struct tls_handshake *h, const struct record_suite *suite)
@@ -172,9 +168,7 @@ static void succeed(struct tls_handshake *h)
 	done(arg, io, NULL);
 }
 
-/* -- running
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- running --- */
 
 /* Lets the library go as far as the received bytes carry it. True while the handshake goes on. */
 static bool run(struct tls_handshake *h)
@@ -254,9 +248,7 @@ int tls_on_client_hello(mbedtls_ssl_context *ssl)
 	return MBEDTLS_ERR_SSL_NO_APPLICATION_PROTOCOL;
 }
 
-/* -- beginning
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- beginning --- */
 
 static char *copy(struct str s)
 {

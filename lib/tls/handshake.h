@@ -67,17 +67,17 @@ static inline enum tls_role tls_peer_role(const struct tls_handshake *h)
 	return h->ctx->role == TLS_SERVER ? TLS_CLIENT : TLS_SERVER;
 }
 
-/* -- bio.c: the library's view of the connection -- */
+/* --- bio.c: the library's view of the connection --- */
 void tls_bio_attach(struct tls_handshake *h);
 /* The alert with which the peer ended the handshake; false where the last record was none. */
 bool tls_bio_alert(const struct tls_handshake *h, uint8_t *number);
 
-/* -- judge.c -- */
+/* --- judge.c --- */
 /* The library's verify callback (arg: the handshake). Nothing is trusted but what this one clears,
  * and it clears what cert_verify calls good. */
 int tls_judge(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags);
 
-/* -- failure.c -- */
+/* --- failure.c --- */
 /* Describes the error ret of the library. */
 void tls_failure_library(struct tls_handshake *h, int ret, struct tls_failure *f);
 /* Describes an error of ours (ERR_*), with text. */

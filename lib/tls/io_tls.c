@@ -50,9 +50,7 @@ void tls_io_fail(struct tls_io *t, int err)
 		t->out_end = err;
 }
 
-/* -- events
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- events --- */
 
 /* What the user waits for and can have without the layer below. */
 static unsigned ready_events(const struct tls_io *t)
@@ -121,8 +119,7 @@ static void on_below(void *arg, unsigned events)
 	deliver(t, up);
 }
 
-/* -- the operations
- * ---------------------------------------------------------------------------------------------- */
+/* --- the operations --- */
 
 static ssize_t tls_read(struct io *io, struct buf *in, size_t max)
 {
@@ -223,9 +220,7 @@ static void tls_free(void *ptr)
 	mem_free(t);
 }
 
-/* -- closing
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- closing --- */
 
 /* The user is gone; nothing is left to send, or nobody to send it to. */
 static void release(struct tls_io *t, bool reset)
@@ -290,8 +285,7 @@ static const struct io_ops tls_ops = {
 	.close = tls_close,
 };
 
-/* -- life and facts
- * ---------------------------------------------------------------------------------------------- */
+/* --- life and facts --- */
 
 struct io *tls_io_new(const struct tls_io_config *cfg)
 {
@@ -312,7 +306,6 @@ struct io *tls_io_new(const struct tls_io_config *cfg)
 	buf_move_all(&t->sealed, cfg->unsent);
 	t->rekey_at = TLS_REKEY_RECORDS;
 	t->records_max = TLS_MAX_RECORDS;
-	t->read_size = TLS_READ_MIN;
 	loop_task_init(&t->wake, t->io.loop, on_wake, t);
 	loop_timer_init(&t->linger, t->io.loop, on_linger_over, t);
 	io_set_user(t->io.below, on_below, t);

@@ -33,9 +33,6 @@ struct io *tls_io_new(const struct tls_io_config *cfg);
 #define TLS_MAX_RECORDS ((1ull << 24) - 1)
 /* How long after its close an io goes on sending what it took. */
 #define TLS_LINGER_NS (60 * NS_PER_S)
-/* Asked of the layer below at first, and as long as reads come back full. */
-#define TLS_READ_MIN (16 * 1024u)
-#define TLS_READ_MAX (64 * 1024u)
 /* Other bounds than those above, for tests. */
 void tls_io_limit(struct io *io, uint64_t rekey, uint64_t max);
 
@@ -60,7 +57,6 @@ struct tls_io {
 	struct buf plain;  /* opened, not taken */
 	struct buf sealed; /* sealed, not sent */
 	uint64_t records, rekey_at, records_max;
-	size_t read_size;
 	struct tls_messages messages;
 	struct loop_task wake;
 	struct loop_timer linger;  /* closed, with bytes still to be sent */
@@ -74,7 +70,7 @@ struct tls_io {
 	bool fin_sent, closed;
 };
 
-/* -- io_tls.c -- */
+/* --- io_tls.c --- */
 /* Tells the layer below and the loop what we wait for now. */
 void tls_io_interest(struct tls_io *t);
 /* Keeps the first reason why the stream ended badly. */
@@ -82,7 +78,7 @@ void tls_io_say(struct tls_io *t, const char *fmt, ...) __attribute__((format(pr
 /* Ends both directions with err, where they have not ended. */
 void tls_io_fail(struct tls_io *t, int err);
 
-/* -- seal.c -- */
+/* --- seal.c --- */
 /* One record of n <= TLS_SEAL_CONTENT bytes to the end of what is to be sent. */
 void tls_seal_bytes(struct tls_io *t, enum record_type type, void *p, size_t n);
 void tls_seal_alert(struct tls_io *t, uint8_t level, uint8_t number);
@@ -96,7 +92,7 @@ int tls_io_flush(struct tls_io *t);
 /* The peer broke the protocol: tells it so, once, and ends with err. */
 void tls_io_refuse(struct tls_io *t, enum alert number, int err, const char *text);
 
-/* -- open.c -- */
+/* --- open.c --- */
 /* One read of the layer below; its end or error becomes ours. True: bytes came. */
 bool tls_receive(struct tls_io *t);
 /* Opens what is complete of the received records, up to room bytes of data into in, the rest of the

@@ -8,14 +8,14 @@
 #include "lib/base/obj.h"
 #include "lib/tls/ctx.h"
 
+/* Most that is asked of the layer below at once. */
+#define TLS_READ (64 * 1024u)
 /* Records in a row that carry no data: tickets, key updates, empty ones. */
 #define TLS_IDLE_RECORDS 64
 
 enum { NEW_SESSION_TICKET = 4, KEY_UPDATE = 24 };
 
-/* -- messages
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- messages --- */
 
 static void on_alert(struct tls_io *t, uint8_t number)
 {
@@ -96,21 +96,15 @@ static void on_control(struct tls_io *t, uint8_t type, const struct iovec *iov, 
 		on_alert(t, record_byte(iov, 1));
 }
 
-/* -- records
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- records --- */
 
 bool tls_receive(struct tls_io *t)
 {
-	ssize_t n = io_read(t->io.below, &t->raw, t->read_size);
+	/* How much it really reads at once a socket finds out by itself. */
+	ssize_t n = io_read(t->io.below, &t->raw, TLS_READ);
 
-	if (n > 0) {
-		if ((size_t)n == t->read_size && t->read_size < TLS_READ_MAX)
-			t->read_size *= 2;
-		else if ((size_t)n < t->read_size / 4)
-			t->read_size = TLS_READ_MIN;
+	if (n > 0)
 		return true;
-	}
 	if (n == ERR_AGAIN)
 		return false;
 	if (n == 0)

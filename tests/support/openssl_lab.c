@@ -50,8 +50,7 @@ void lab_run_until(struct lab *lab, bool (*until)(const struct lab *lab))
 	loop_timer_stop(&lab->patience);
 }
 
-/* -- files and processes
- * --------------------------------------------------------------------------------------------- */
+/* --- files and processes --- */
 
 static const char *path_of(const struct lab *lab, const char *name)
 {
@@ -190,9 +189,7 @@ void lab_command(struct lab *lab, const char *text)
 	assert_int_equal(lab->end, 1);
 }
 
-/* -- our end
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- our end --- */
 
 void lab_flush(struct lab *lab)
 {
@@ -308,9 +305,7 @@ void lab_use(struct lab *lab, enum tls_role role, enum cert_flaw flaw)
 	cert_key_unref(&cfg.key);
 }
 
-/* -- life
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 struct lab *lab_open(void)
 {

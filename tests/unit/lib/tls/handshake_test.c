@@ -76,8 +76,7 @@ static void a_handshake_takes_few_writes_and_holds_no_buffer_after(void **state)
 	tls_world_close(&w);
 }
 
-/* -- protocols and names
- * -------------------------------------------------------------------------------------- */
+/* --- protocols and names --- */
 
 static void run_alpn(const char *const *server, const char *const *client, const char *const *offer,
 	const char *chosen)
@@ -170,8 +169,7 @@ static void a_client_that_offers_protocols_insists_on_one(void **state)
 	tls_world_close(&w);
 }
 
-/* -- anonymous clients
- * ------------------------------------------------------------------------------------------- */
+/* --- anonymous clients --- */
 
 static void an_anonymous_client_is_refused_unless_asked_for(void **state)
 {
@@ -256,8 +254,7 @@ static void a_context_that_cannot_work_is_not_made(void **state)
 	tls_world_close(&w);
 }
 
-/* -- time, cancel, rotation
- * -------------------------------------------------------------------------------------- */
+/* --- time, cancel, rotation --- */
 
 static void a_silent_peer_runs_into_the_timeout(void **state)
 {

@@ -15,8 +15,7 @@
 #include "lib/tls/io_tls.h"
 #include "tests/support/tls_world.h"
 
-/* -- bytes instead of a handshake
- * --------------------------------------------------------------------------------- */
+/* --- bytes instead of a handshake --- */
 
 /* A server of ours, and the other end of its connection in the hands of the test. */
 static struct io *raw_client(struct tls_world *w, struct tls_end *server)
@@ -210,8 +209,7 @@ static void a_flood_instead_of_a_handshake_is_bounded(void **state)
 	tls_world_close(&w);
 }
 
-/* -- somebody in the middle
- * --------------------------------------------------------------------------------------- */
+/* --- somebody in the middle --- */
 
 /* Carries bytes between two ends and touches one of them. Owned by the test. */
 struct middle {

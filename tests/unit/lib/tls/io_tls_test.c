@@ -154,9 +154,7 @@ static void data_arrives_whole_through_small_pipes(void **state)
 	tls_world_close(&w);
 }
 
-/* -- ends
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- ends --- */
 
 static void either_side_may_end_first(void **state)
 {
@@ -291,8 +289,7 @@ static void a_write_after_a_refusal_tells_the_reason(void **state)
 	tls_world_close(&w);
 }
 
-/* -- events and pressure
- * -------------------------------------------------------------------------------------------- */
+/* --- events and pressure --- */
 
 static void readers_may_take_as_little_as_they_like(void **state)
 {

@@ -16,9 +16,7 @@
 #include "lib/crypto/crypto.h"
 #include "tests/support/openssl_lab.h"
 
-/* -- conditions
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- conditions --- */
 
 static bool accepting(const struct lab *lab)
 {
@@ -69,9 +67,7 @@ static void send_line(struct lab *lab, const char *line)
 	assert_int_equal(buf_len(&lab->out), 0);
 }
 
-/* -- we are the client
- * -----------------------------------------------------------------------------------------------
- */
+/* --- we are the client --- */
 
 #define S_SERVER                                                                                                              \
 	"s_server -unix @socket -tls1_3 -cert @server.pem -key @server.key -CAfile @root.pem -Verify 3 -verify_return_error " \
@@ -207,9 +203,7 @@ static void our_client_refuses_what_it_should(void **state)
 	lab_close(lab);
 }
 
-/* -- we are the server
- * -----------------------------------------------------------------------------------------------
- */
+/* --- we are the server --- */
 
 #define S_CLIENT "s_client -unix @socket -CAfile @root.pem -verify_return_error -alpn weft/h2 "
 #define WITH_CERT "-cert @client.pem -key @client.key "
