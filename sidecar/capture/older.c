@@ -196,31 +196,27 @@ static void find_process(uint64_t inode, char *dst, size_t size)
 		closedir(proc);
 }
 
-static void tell(struct log *log, enum log_level level, const char *msg, const struct tcp_socket *s)
-{
-	char local[ADDR_TEXT], peer[ADDR_TEXT], process[80];
-
-	find_process(s->inode, process, sizeof(process));
-	log_at(log, level, "capture", msg, LOG_Z("local", addr_format(&s->local, local)),
-		LOG_Z("peer", addr_format(&s->peer, peer)), LOG_U("uid", s->uid),
-		LOG_U("inode", s->inode), LOG_Z("process", process));
-}
-
 /* Handles one; true where it is still open afterwards. */
 static bool end_one(const struct tcp_socket *s, bool keep, struct log *log, int *err)
 {
-	if (keep) {
-		tell(log, LOG_WARN, "older connection kept outside the mesh", s);
-		return false;
+	char local[ADDR_TEXT], peer[ADDR_TEXT], process[80];
+	enum log_level level = LOG_WARN;
+	const char *msg = "older connection kept outside the mesh";
+	bool open = false;
+
+	/* Asked first: whoever loses the connection may close it, or end. */
+	find_process(s->inode, process, sizeof(process));
+	if (!keep) {
+		int e = sockdiag_destroy(s);
+		open = e < 0;
+		msg = open ? "older connection could not be closed" : "older connection closed";
+		level = open ? LOG_ERROR : LOG_WARN;
+		*err = open ? e : *err;
 	}
-	int e = sockdiag_destroy(s);
-	if (e == 0) {
-		tell(log, LOG_WARN, "older connection closed", s);
-		return false;
-	}
-	tell(log, LOG_ERROR, "older connection could not be closed", s);
-	*err = e;
-	return true;
+	log_at(log, level, "capture", msg, LOG_Z("local", addr_format(&s->local, local)),
+		LOG_Z("peer", addr_format(&s->peer, peer)), LOG_U("uid", s->uid),
+		LOG_U("inode", s->inode), LOG_Z("process", process));
+	return open;
 }
 
 /* One look and what follows from it. Returns how many there were, or ERR_*; *left of them are still
