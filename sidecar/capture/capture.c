@@ -143,10 +143,14 @@ static bool lo_is_up(void)
 
 static int check_place(const struct run *r, struct trouble *t)
 {
-	if (!has_capability(CAP_NET_ADMIN_BIT) || !has_capability(CAP_NET_RAW_BIT)) {
+	bool raw = r->params.probe && !r->params.clean;
+
+	if (!has_capability(CAP_NET_ADMIN_BIT) || (raw && !has_capability(CAP_NET_RAW_BIT))) {
 		trouble_set(t,
-			"add NET_ADMIN and NET_RAW to securityContext.capabilities of this container",
-			"the capabilities NET_ADMIN and NET_RAW are needed to change rules");
+			"add NET_ADMIN and NET_RAW to securityContext.capabilities of this "
+			"container",
+			"the capabilities NET_ADMIN, to change rules, and NET_RAW, to prove them, "
+			"are needed");
 		return ERR_DENIED;
 	}
 	if (r->params.clean)

@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -183,6 +184,18 @@ int probe_link_make(int *index_out, uint8_t mac_in[6])
 	return from_errno(err);
 }
 
+/* A namespace may give new interfaces no IPv6 though the others have it. Where /proc/sys is
+ * read-only, the address fails. */
+static void allow_v6(void)
+{
+	FILE *f = fopen("/proc/sys/net/ipv6/conf/" PROBE_LINK_IN "/disable_ipv6", "we");
+
+	if (f == NULL)
+		return;
+	fputs("0", f);
+	fclose(f);
+}
+
 int probe_link_addr(const struct addr *local, const struct addr *peer)
 {
 	size_t n = local->family == ADDR_V4 ? 4 : 16;
@@ -193,6 +206,8 @@ int probe_link_addr(const struct addr *local, const struct addr *peer)
 		.ifa_index = if_nametoindex(PROBE_LINK_IN)};
 	struct rtnl r;
 
+	if (local->family == ADDR_V6)
+		allow_v6();
 	rtnl_begin(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
 	rtnl_put(&r, &info, sizeof(info));
 	rtnl_attr(&r, IFA_LOCAL, local->bytes, n);

@@ -131,6 +131,10 @@ def flags(request):
     return BACKENDS[request.param]
 
 
+def with_port(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def at_outbound(address, port):
     return f"15001 {address} {port}"
 
@@ -413,7 +417,8 @@ def test_killed_during_the_probe(pod, flags):
 def test_two_at_once(pod, flags):
     pod.capture(*flags)
     reference = pod.dump()
-    procs = [subprocess.Popen(pod.enter(SIDECAR, "capture", *flags), stderr=subprocess.PIPE) for _ in range(4)]
+    procs = [subprocess.Popen(pod.enter(SIDECAR, "capture", *flags), stderr=subprocess.PIPE)
+             for _ in range(4)]
     for proc in procs:
         _, err = proc.communicate(timeout=60)
         assert proc.returncode == 0, err
@@ -429,7 +434,9 @@ def test_second_family_fails(pod, tmp_path):
         fake.write_text(f"""#!/bin/sh
 case "$*" in *--version*|*--test*) exec {real} "$@";; esac
 text=$(cat)
-case "$text" in *"-I OUTPUT"*) if rm {marker} 2>/dev/null; then echo "RULE_APPEND failed (Operation not supported)" >&2; exit 4; fi;; esac
+case "$text" in *"-I OUTPUT"*)
+    if rm {marker} 2>/dev/null; then echo "RULE_APPEND failed (Operation not supported)" >&2; exit 4; fi;;
+esac
 printf '%s\\n' "$text" | exec {real} "$@"
 """)
         fake.chmod(0o755)
@@ -461,6 +468,14 @@ def test_ipv4_only(pod, flags):
     assert pod.other.peer("call", POD4, 80) == at_inbound(POD4, 80)
 
 
+@pytest.mark.parametrize("setting", ["net.ipv4.conf.all.rp_filter=1", "net.ipv6.conf.default.disable_ipv6=1",
+                                     "net.ipv4.conf.all.forwarding=1", "net.ipv6.conf.all.forwarding=1",
+                                     "net.netfilter.nf_conntrack_tcp_loose=0"])
+def test_settings_that_nodes_have(pod, setting):
+    pod.run("sysctl", "-qw", setting)
+    assert log_lines(pod.capture(), "rules in force")[0]["families"] == "IPv4 and IPv6"
+
+
 def test_loopback_only_namespace(tmp_path, flags):
     """No route, no interface but lo: capture comes before the network, and is proven all the same."""
     os.chmod(tmp_path, 0o755)
@@ -489,8 +504,8 @@ def untracked_out(program):
     ("nft", "inbound IPv6", drop_in("ip6tables-nft")),
     ("nft", "outbound IPv4", untracked_out("iptables-nft")),
     ("nft", "outbound IPv6", untracked_out("ip6tables-nft")),
-    ("nft", "inbound IPv4", ["iptables-nft", "-t", "raw", "-I", "PREROUTING", "-p", "tcp", "-i", "weft-probe0",
-                             "-j", "NOTRACK"]),
+    ("nft", "inbound IPv4", ["iptables-nft", "-t", "raw", "-I", "PREROUTING", "-p", "tcp",
+                             "-i", "weft-probe0", "-j", "NOTRACK"]),
     ("iptables-nft", "inbound IPv6", drop_in("ip6tables-nft")),
     ("iptables-legacy", "outbound IPv6", untracked_out("ip6tables-legacy")),
 ])
@@ -522,9 +537,12 @@ def test_failures_name_what_and_remedy(pod):
     done = pod.capture(check=False)
     assert "lo is down" in errors(done)[0]["error"]
     pod.run("ip", "link", "set", "lo", "up")
-    for flags, word in ((["--exclude-inbound-ports=15000-15010"], "15006"), (["--proxy-uid=0"], "proxy-uid"),
-                        (["--exclude-outbound-cidrs=10.0.0.1/8"], "10.0.0.1/8"), (["--print", "--clean"], "--print"),
-                        (["--backend=nft", "--iptables=legacy"], "--iptables"), (["extra"], "extra")):
+    for flags, word in ((["--exclude-inbound-ports=15000-15010"], "15006"),
+                        (["--proxy-uid=0"], "proxy-uid"),
+                        (["--exclude-outbound-cidrs=10.0.0.1/8"], "10.0.0.1/8"),
+                        (["--print", "--clean"], "--print"),
+                        (["--backend=nft", "--iptables=legacy"], "--iptables"),
+                        (["extra"], "extra")):
         done = pod.capture(*flags, check=False)
         assert done.returncode == 2 and word in done.stderr, done.stderr
     assert pod.ours() == []
@@ -555,8 +573,8 @@ def test_older_connections_are_closed_and_named(pod, flags):
     sidecars = pod.spawn("hold", PEER4, 7000, uid=PROXY, ready="connected")
     held = {}
     for mine, theirs in BOTH:
-        held[pod.spawn("hold", theirs, 7000, ready="connected")] = f"{theirs}:7000" if "." in theirs else f"[{theirs}]:7000"
-        held[pod.other.spawn("hold", mine, 7000, ready="connected")] = f"{mine}:7000" if "." in mine else f"[{mine}]:7000"
+        held[pod.spawn("hold", theirs, 7000, ready="connected")] = with_port(theirs, 7000)
+        held[pod.other.spawn("hold", mine, 7000, ready="connected")] = with_port(mine, 7000)
     wait_for("both servers to have accepted", lambda: server.text().count("accepted") == 2 ==
              far.text().count("accepted") - 1)
     done = pod.capture(*flags)
