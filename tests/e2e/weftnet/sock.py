@@ -85,8 +85,8 @@ class Server:
 
     def __init__(self, pod, port, script, timeout=WAIT_S):
         self.script, self.timeout, self.port = script, timeout, port
-        self.seen, self.failed, self.accepted = [], [], 0
-        self._threads = []
+        self.seen, self.failed, self.accepted, self.closing = [], [], 0, False
+        self._threads, self._open = [], []
         with inside(pod):
             self._listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True,
                                                   backlog=512)
@@ -101,6 +101,7 @@ class Server:
                 return
             s.settimeout(self.timeout)
             t = threading.Thread(target=self._run, args=(s,), daemon=True)
+            self._open.append(s)
             t.start()
             self._threads.append(t)
             self.accepted += 1
@@ -109,7 +110,8 @@ class Server:
         try:
             self.script(s)
         except Exception as e:  # noqa: BLE001 the test judges it
-            self.failed.append(repr(e))
+            if not self.closing:
+                self.failed.append(repr(e))
         finally:
             s.close()
 
@@ -119,9 +121,15 @@ class Server:
                  lambda: self.accepted >= connections and not any(t.is_alive() for t in self._threads))
 
     def close(self):
+        """Ends every connection and waits until the peers have ended theirs, so that none is used again."""
+        self.closing = True
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(5)
+        for s in self._open:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_WR)
+        self.settle(0)
 
     def __enter__(self):
         return self
