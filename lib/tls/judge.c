@@ -36,6 +36,9 @@ static enum cert_verdict judge(struct tls_handshake *h, const mbedtls_x509_crt *
 	 * nothing else was there. */
 	if (leaf->raw.p == NULL)
 		return CERT_ALGORITHM;
+	/* A client that does not know whom it expects must not be content with just anybody. */
+	if (h->ctx->role == TLS_CLIENT && expect.id.n == 0)
+		return CERT_IDENTITY;
 	int ret = collect(leaf, &h->peer);
 	if (ret < 0)
 		return cert_verdict_of_parse(ret);
