@@ -90,6 +90,7 @@ struct run {
 	struct cert_key *key;
 	void *key_der;
 	size_t key_n;
+	int code; /* where it ends without a state */
 };
 
 static void run_end(struct run *r)
@@ -158,12 +159,12 @@ static bool add_foreign(struct run *r, struct str item)
 	struct str domain;
 	if (str_find(item, '=') < 0 || !str_split(&item, '=', &domain) ||
 		!spiffe_td_valid(domain) || item.n == 0) {
-		command_misuse(&program, "--bundle: expected TRUST-DOMAIN=FILE");
+		r->code = command_misuse(&program, "--bundle: expected TRUST-DOMAIN=FILE");
 		return false;
 	}
 	for (size_t i = 0; i < r->n_bundles; i++) {
 		if (str_eq(r->bundles[i].trust_domain, domain)) {
-			command_misuse(&program, "--bundle: %.*s has a bundle already",
+			r->code = command_misuse(&program, "--bundle: %.*s has a bundle already",
 				STR_ARG(domain));
 			return false;
 		}
@@ -240,7 +241,8 @@ static bool compile(struct run *r)
 	char err[512];
 	struct str name = str_from(r->conf->pod), ns;
 	if (str_find(name, '/') < 0 || !str_split(&name, '/', &ns)) {
-		command_misuse(&program, "--pod=%.100s: expected NAMESPACE/NAME", r->conf->pod);
+		r->code = command_misuse(&program, "--pod=%.100s: expected NAMESPACE/NAME",
+			r->conf->pod);
 		return false;
 	}
 	if (!load_bundles(r))
@@ -350,7 +352,8 @@ static bool write_state(struct run *r)
 
 static int run_compile(const struct compile_conf *conf, char *const *paths, int n)
 {
-	struct run r = {.conf = conf, .now = (int64_t)conf->now, .world = world_new()};
+	struct run r = {
+		.conf = conf, .now = (int64_t)conf->now, .world = world_new(), .code = CLI_FAIL};
 	if (r.now == 0)
 		r.now = cert_cli_now();
 	arena_init(&r.arena, NULL);
@@ -363,7 +366,7 @@ static int run_compile(const struct compile_conf *conf, char *const *paths, int 
 	else if (good)
 		print_text(&r);
 	run_end(&r);
-	return good ? CLI_OK : CLI_FAIL;
+	return good ? CLI_OK : r.code;
 }
 
 int cli_compile(int argc, char **argv)

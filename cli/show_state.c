@@ -7,6 +7,7 @@
 #include "cli/cert.h"
 #include "cli/output.h"
 #include "cli/state_json.h"
+#include "lib/base/alloc.h"
 #include "lib/base/err.h"
 #include "lib/crypto/crypto.h"
 #include "sidecar/snapshot/state.h"
@@ -253,6 +254,9 @@ static void json_identity(struct json *j, const struct shown *s)
 	output_time(leaf->not_after, time);
 	json_key_str(j, "notAfter", str_from(time));
 	json_key_u64(j, "certificates", cert_chain_count(s->chain));
+	char *pem = cert_chain_pem(s->chain);
+	json_key_str(j, "pem", str_from(pem));
+	mem_free(pem);
 	json_object_end(j);
 }
 

@@ -13,6 +13,9 @@
 /* -- reports ---------------------------------------------------------------------------------- */
 
 static void report(struct yaml_reader *r, uint32_t line, struct str path, const char *fmt,
+	va_list args) __attribute__((format(printf, 4, 0)));
+
+static void report(struct yaml_reader *r, uint32_t line, struct str path, const char *fmt,
 	va_list args)
 {
 	char text[512];

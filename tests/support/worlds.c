@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "certs/issue.h"
 #include "lib/base/alloc.h"
 #include "tests/support/worlds.h"
 
@@ -62,4 +63,56 @@ const Weft__Mesh__V1__Resource *worlds_resource(const Weft__Mesh__V1__State *st,
 		if (strcmp(st->used[i]->name, name) == 0)
 			return st->used[i];
 	return NULL;
+}
+
+static void put(ProtobufCBinaryData *out, struct arena *a, struct str bytes)
+{
+	out->data = (uint8_t *)arena_str(a, bytes).p;
+	out->len = bytes.n;
+}
+
+static const Weft__Mesh__V1__Workload *own_workload(const Weft__Mesh__V1__State *st)
+{
+	for (size_t i = 0; i < st->n_required; i++)
+		if (st->required[i]->kind_case == WEFT__MESH__V1__RESOURCE__KIND_WORKLOAD)
+			return st->required[i]->workload;
+	fail_msg("no workload in the state");
+	return NULL;
+}
+
+static void put_key(Weft__Mesh__V1__State *st, struct arena *a, const struct cert_key *key)
+{
+	size_t n;
+	void *der = cert_key_der(key, &n);
+	put(&st->key, a, str_make(der, n));
+	mem_free_secret(der, n);
+}
+
+void worlds_identify(Weft__Mesh__V1__State *st, struct arena *a, int64_t not_after)
+{
+	char id[SPIFFE_ID_MAX + 1];
+	struct cert_ca *ca;
+	struct cert_chain *chain;
+	const Weft__Mesh__V1__Workload *own = own_workload(st);
+	struct str domain = str_from(st->trust_domain);
+	int64_t not_before = WORLDS_NOW - 86400;
+	assert_int_equal(spiffe_format(id, sizeof(id), domain, str_from(own->namespace_),
+				 str_from(own->service_account)),
+		0);
+	assert_int_equal(cert_ca_create(domain, not_before, WORLDS_NOW + 864000, &ca), 0);
+	struct cert_key *key = cert_key_generate();
+	const struct cert_issue what = {.spiffe_id = str_from(id),
+		.pod_uid = str_from(st->pod_uid),
+		.not_before = not_before,
+		.not_after = not_after};
+	assert_int_equal(cert_ca_issue(ca, NULL, key, &what, &chain), 0);
+	put(&st->chain, a, cert_chain_der(chain));
+	put_key(st, a, key);
+	for (size_t i = 0; i < st->n_required; i++)
+		if (st->required[i]->kind_case == WEFT__MESH__V1__RESOURCE__KIND_TRUST_BUNDLE)
+			put(&st->required[i]->trust_bundle->roots, a,
+				cert_chain_der(cert_ca_chain(ca)));
+	cert_chain_unref(&chain);
+	cert_key_unref(&key);
+	cert_ca_free(&ca);
 }

@@ -18,6 +18,9 @@ char *worlds_said(const struct world *w);
 void worlds_expect(const struct world *w, const char *said);
 /* The state of a pod in namespace shop, which must compile; in the arena. */
 Weft__Mesh__V1__State *worlds_state(const struct world *w, const char *pod, struct arena *a);
+/* Puts an identity of a new CA into the state, valid until not_after, and the CA's root in the
+ * place of the own trust domain's bundle; all in the arena. crypto_init must have been called. */
+void worlds_identify(Weft__Mesh__V1__State *st, struct arena *a, int64_t not_after);
 /* The resource of that name in the state, or NULL. */
 const Weft__Mesh__V1__Resource *worlds_resource(const Weft__Mesh__V1__State *st, const char *name);
 

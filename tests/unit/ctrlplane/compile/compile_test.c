@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "certs/issue.h"
+#include "certs/chain.h"
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
 #include "lib/crypto/crypto.h"
@@ -236,35 +236,13 @@ static void test_taken(void **state)
 {
 	char err[512];
 	struct arena a;
-	struct cert_ca *ca;
-	struct cert_chain *chain;
 	struct snapshot *snapshot;
 	struct world *w =
 		worlds_of(SELF PODS_AND_MORE AP("a", "shop", ANY) AP("b", "shop", "x: 1"));
 	(void)state;
 	arena_init(&a, NULL);
-	assert_int_equal(cert_ca_create(STR("cluster.local"), WORLDS_NOW - 60, WORLDS_NOW + 86400,
-				 &ca),
-		0);
 	Weft__Mesh__V1__State *st = worlds_state(w, "p", &a);
-	struct cert_key *key = cert_key_generate();
-	const struct cert_issue what = {
-		.spiffe_id = STR("spiffe://cluster.local/ns/shop/sa/default"),
-		.pod_uid = str_from(st->pod_uid),
-		.not_before = WORLDS_NOW - 60,
-		.not_after = WORLDS_NOW + 3600};
-	assert_int_equal(cert_ca_issue(ca, NULL, key, &what, &chain), 0);
-	struct str der = cert_chain_der(chain), roots = cert_chain_der(cert_ca_chain(ca));
-	st->chain.data = (uint8_t *)arena_str(&a, der).p;
-	st->chain.len = der.n;
-	st->key.data = cert_key_der(key, &st->key.len);
-	for (size_t i = 0; i < st->n_required; i++) {
-		Weft__Mesh__V1__Resource *r = st->required[i];
-		if (r->kind_case == WEFT__MESH__V1__RESOURCE__KIND_TRUST_BUNDLE) {
-			r->trust_bundle->roots.data = (uint8_t *)arena_str(&a, roots).p;
-			r->trust_bundle->roots.len = roots.n;
-		}
-	}
+	worlds_identify(st, &a, WORLDS_NOW + 3600);
 	size_t n;
 	void *bytes = state_encode(st, &n);
 	const struct state_expect expect = {
@@ -276,10 +254,6 @@ static void test_taken(void **state)
 	assert_int_equal(snapshot->n_policies, 2);
 	snapshot_unref(&snapshot);
 	mem_free_secret(bytes, n);
-	mem_free_secret(st->key.data, st->key.len);
-	cert_chain_unref(&chain);
-	cert_key_unref(&key);
-	cert_ca_free(&ca);
 	arena_clear(&a);
 	world_free(&w);
 }
