@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define METHOD_MAX 24
+#define METHOD_MAX 64
 
 static const char h2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -127,40 +127,65 @@ static enum sniff_verdict sniff_tls(struct str b, struct sniff_facts *f)
 	return SNIFF_TLS;
 }
 
+/* What lenient servers take for white space within a request line. */
+static bool is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r' && c != '\n');
+}
+
+static bool is_method_char(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		(c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static bool is_control(char c)
+{
+	return ((unsigned char)c < 0x20 || c == 0x7f) && !is_blank(c);
+}
+
+/* One of the words is a protocol version: "HTTP/", in any case. */
+static bool names_http(struct str line)
+{
+	for (size_t i = 1; i + 5 <= line.n; i++)
+		if (is_blank(line.p[i - 1]) && str_eq_nocase(str_make(line.p + i, 5), STR("http/")))
+			return true;
+	return false;
+}
+
 /*
- * An HTTP/1 request line is judged by its method (upper-case letters and '-', as every method in
- * use is) and the first byte of the target: that is enough to send it to the strict parser, which
- * then has the last word.
+ * A request line in the widest sense: what any server might take for one (empty lines before it,
+ * any case of the method, tabs, targets without a slash) goes to the strict parser, which has the
+ * last word; were it relayed as opaque, headers that the mesh removes would pass. A word and a
+ * blank are waited on until their line ends; a binary protocol shows itself by a control byte
+ * before that, which is no proof only where the line begins strictly as HTTP does.
  */
 static enum sniff_verdict sniff_http1(struct str b)
 {
-	size_t i = 0;
-	while (i < b.n && i <= METHOD_MAX &&
-		((b.p[i] >= 'A' && b.p[i] <= 'Z') || (i > 0 && b.p[i] == '-')))
-		i++;
-	if (i > METHOD_MAX)
-		return SNIFF_OPAQUE;
+	size_t from = 0, i;
+	bool strict = true;
+	while (from < b.n && (is_blank(b.p[from]) || b.p[from] == '\n'))
+		from++;
+	for (i = from; i < b.n && is_method_char(b.p[i]); i++) {
+		strict =
+			strict && ((b.p[i] >= 'A' && b.p[i] <= 'Z') || (i > from && b.p[i] == '-'));
+		if (i - from >= METHOD_MAX)
+			return SNIFF_OPAQUE;
+	}
 	if (i == b.n)
 		return SNIFF_MORE;
-	if (i < 3 || b.p[i] != ' ')
+	if (i == from || !is_blank(b.p[i]))
 		return SNIFF_OPAQUE;
-	if (i + 1 == b.n)
-		return SNIFF_MORE;
-	char c = b.p[i + 1];
-	bool connect = i == 7 && memcmp(b.p, "CONNECT", 7) == 0;
-	if (c == '/' || c == '*' || c == 'h' || c == 'H' || connect) {
-		/* The version at the end of the line tells HTTP from look-alikes; a long target is
-		 * left to the parser's limits. */
-		const char *end = memchr(b.p, '\n', b.n);
-		if (end == NULL)
-			return b.n < SNIFF_MAX ? SNIFF_MORE : SNIFF_HTTP1;
-		struct str line = str_trim(str_make(b.p, (size_t)(end - b.p)));
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		return line.n > 8 && memcmp(line.p + line.n - 8, "HTTP/", 5) == 0 ? SNIFF_HTTP1
-										  : SNIFF_OPAQUE;
-	}
-	return SNIFF_OPAQUE;
+	strict = strict && b.p[i] == ' ' && i - from >= 3;
+	const char *end = memchr(b.p + i, '\n', b.n - i);
+	size_t n = end != NULL ? (size_t)(end - b.p) : b.n;
+	for (size_t j = i; j < n && !strict; j++)
+		if (is_control(b.p[j]))
+			return SNIFF_OPAQUE;
+	if (end != NULL)
+		return names_http(str_make(b.p + i, n - i)) ? SNIFF_HTTP1 : SNIFF_OPAQUE;
+	/* A long target is left to the parser's limits. */
+	return b.n < SNIFF_MAX ? SNIFF_MORE : SNIFF_HTTP1;
 }
 
 static enum sniff_verdict sniff_plain(struct str b)
@@ -180,9 +205,28 @@ enum sniff_verdict sniff(struct str bytes, bool eof, struct sniff_facts *facts)
 		bytes.n = SNIFF_MAX;
 	enum sniff_verdict v =
 		(uint8_t)bytes.p[0] == 0x16 ? sniff_tls(bytes, facts) : sniff_plain(bytes);
-	if (v == SNIFF_MORE && (eof || bytes.n >= SNIFF_MAX))
-		return SNIFF_OPAQUE;
-	return v;
+	if (v != SNIFF_MORE || (!eof && bytes.n < SNIFF_MAX))
+		return v;
+	return sniff_may_be_http(bytes) && (!eof || names_http(bytes)) ? SNIFF_HTTP1 : SNIFF_OPAQUE;
+}
+
+bool sniff_may_be_http(struct str bytes)
+{
+	return bytes.n > 0 && (uint8_t)bytes.p[0] != 0x16;
+}
+
+bool sniff_http_server(struct str bytes)
+{
+	static const size_t frame_head = 9, setting = 6;
+	const uint8_t *p = (const uint8_t *)bytes.p;
+	if (str_starts(bytes, STR("HTTP/")))
+		return true;
+	if (bytes.n < frame_head)
+		return false;
+	/* SETTINGS, not an acknowledgement, of stream 0 (RFC 9113 3.4 and 6.5). */
+	size_t length = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
+	return p[3] == 4 && p[4] == 0 && length % setting == 0 && length <= 64 * setting &&
+		memcmp(p + 5, "\0\0\0\0", 4) == 0;
 }
 
 bool sniff_is_mesh(const struct sniff_facts *facts)
