@@ -294,6 +294,9 @@ void proxy_drain(struct proxy *p)
 void proxy_quit(struct proxy *p)
 {
 	p->draining = p->quitting = true;
+	/* What came now would have nobody to end it. */
+	close_listeners(p->inbound);
+	close_listeners(p->outbound);
 	flow_drain(p->flow, on_flow_idle, p);
 	flow_end(p->flow);
 	if (p->flow->stats.conns == 0)

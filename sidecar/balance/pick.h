@@ -1,7 +1,8 @@
 /*
  * Choice of an endpoint, pure but for the state handed in: round robin and P2C (power of two
- * choices by requests in flight and recent failure). Endpoints that were tried for this request,
- * are not ready or have no address of a usable family are passed over.
+ * choices by requests in flight). Endpoints that were tried for this request, are not ready, may
+ * not be dialled or have no usable address are passed over; those that failed lately are taken
+ * where nothing else is left.
  */
 #ifndef WEFT_SIDECAR_BALANCE_PICK_H
 #define WEFT_SIDECAR_BALANCE_PICK_H
@@ -34,10 +35,18 @@ struct pick_in {
 	void *load_arg;
 };
 
-/* NULL where there is none; *why then says whether the service has no endpoints, none ready, or all
- * were tried. */
+/* Why none was picked. */
+enum pick_none {
+	PICK_EMPTY,     /* the service has no endpoints */
+	PICK_NOT_READY, /* none is ready, or has an address for the port */
+	PICK_STRICT, /* those that are have no sidecar and demand mutual TLS: not dialled at all */
+	PICK_TRIED   /* all were tried for this request */
+};
+const char *pick_none_text(enum pick_none why);
+
+/* NULL where there is none, with *why. */
 const struct mesh_endpoint *pick_endpoint(const struct pick_in *in, struct balance_state *state,
-	struct rng *rng, const char **why);
+	struct rng *rng, enum pick_none *why);
 /* Address of the endpoint for that service port, in the preferred family where it has one. False:
  * none. */
 bool endpoint_addr(const struct mesh_endpoint *ep, int port_index, enum addr_family family,

@@ -51,6 +51,23 @@ static void attempt_release(struct attempt *a)
 	a->load = NULL;
 }
 
+/* Nothing was sent: no connection came about, or the peer refused our certificate. The endpoint is
+ * avoided for a while, by this request altogether. */
+static bool is_unreachable(int reason)
+{
+	return reason == REASON_CONNECT_FAILED || reason == REASON_CONNECT_TIMEOUT ||
+		reason == REASON_TLS_FAILED;
+}
+
+static void note_failure(struct request *r, struct attempt *a, int reason)
+{
+	if (!is_unreachable(reason))
+		return;
+	a->unreachable = true;
+	if (a->load != NULL)
+		a->load->failed_until = flow_now(r->flow) + r->flow->params->eject_time;
+}
+
 static void on_up_end(void *arg, struct http_stream *s, enum reason reason)
 {
 	struct request *r = OBJ_CAST(struct request, REQUEST_MAGIC, arg);
@@ -64,6 +81,7 @@ static void on_up_end(void *arg, struct http_stream *s, enum reason reason)
 	char text[sizeof(r->last_text)];
 	snprintf(text, sizeof(text), "%.*s", STR_ARG(detail));
 	a->up = NULL;
+	note_failure(r, a, (int)reason);
 	attempt_release(a);
 	if (current && !r->response_done)
 		attempt_failed(r, reason == REASON_OK ? REASON_UPSTREAM_CLOSED : (int)reason, text);
@@ -88,14 +106,18 @@ void attempt_open(struct request *r, struct http_stream *up)
 	stream_set_user(up, &up_events, r);
 }
 
-static void on_pool_ready(void *arg, struct http_stream *up, const struct pool_failure *failure)
+static void on_pool_ready(void *arg, struct http_stream *up, bool reused,
+	const struct pool_failure *failure)
 {
 	struct request *r = OBJ_CAST(struct request, REQUEST_MAGIC, arg);
 	struct attempt *a = r->cur;
 	a->wait = NULL;
+	a->reused = reused;
 	if (up == NULL) {
-		if (a->load != NULL && failure->reason != REASON_OVERLOAD)
-			a->load->failed_until = flow_now(r->flow) + r->flow->params->eject_time;
+		if (failure->verdict != CERT_GOOD)
+			telemetry_refused(r->flow->telemetry, r->span.direction,
+				cert_verdict_label(failure->verdict));
+		note_failure(r, a, failure->reason);
 		attempt_release(a);
 		attempt_failed(r, failure->reason, failure->text);
 		return;
@@ -105,18 +127,25 @@ static void on_pool_ready(void *arg, struct http_stream *up, const struct pool_f
 	request_run(r);
 }
 
+/* Between sidecars HTTP/2. To an application what it declared, else the version that the client
+ * speaks (which over "weft/h2-h1" is not that of the hop). */
+static enum http_version wire_version(const struct request *r)
+{
+	enum mesh_protocol declared = r->dest.protocol;
+	if (r->cur->target.alpn != NULL)
+		return HTTP_V2;
+	if (r->conn->direction == SPAN_INBOUND)
+		declared = snapshot_own_port(r->snap, r->conn->orig.port).protocol;
+	if (declared == MESH_PROTO_HTTP2)
+		return HTTP_V2;
+	return str_eq(str_from(r->conn->alpn), STR("weft/h2-h1")) ? HTTP_V1 : r->down_version;
+}
+
 void attempt_acquire(struct request *r)
 {
 	struct attempt *a = r->cur;
 	bool upgrade = r->head->protocol.n > 0;
-	struct pool_key key = {.target = a->target,
-		.version = a->target.alpn != NULL &&
-				!str_eq(str_from(a->target.alpn), STR("weft/http1.1"))
-			? HTTP_V2
-			: r->down_version};
-	if (r->conn->direction == SPAN_INBOUND)
-		key.version = str_eq(str_from(r->conn->alpn), STR("weft/h2-h1")) ? HTTP_V1
-										 : r->down_version;
+	struct pool_key key = {.target = a->target, .version = wire_version(r)};
 	struct http_stream *up = pools_acquire(r->flow->pools, &key, upgrade, on_pool_ready, r,
 		&a->wait, &a->reused);
 	if (up != NULL)
@@ -147,13 +176,18 @@ static bool may_retry(const struct request *r, int reason)
 		return false;
 	if (a->body_sent > 0 && r->replay_lost)
 		return false;
+	/* At once there is no better luck with the endpoint that could not be reached. */
+	if (is_unreachable(reason))
+		return r->dest.service != NULL && r->dest.service->n_endpoints > 1;
 	switch (flow_reason(reason)->retry) {
 	case R_NEVER:
 		return false;
 	case R_ALWAYS:
 		return true;
-	case R_SAFE: /* a kept connection that the upstream closed just then */
-		return a->reused && http_method_idempotent(r->span.method);
+	case R_SAFE: /* a kept connection that the upstream closed just then; a reset is an answer
+		      */
+		return a->reused && reason == REASON_UPSTREAM_CLOSED &&
+			http_method_idempotent(r->span.method);
 	}
 	return false;
 }

@@ -42,6 +42,7 @@ struct conn *conn_new(struct flow *f, enum span_direction direction, struct io *
 	c->obj.magic = FLOW_CONN_MAGIC;
 	c->flow = f;
 	c->snap = snapshot_ref(f->snap);
+	c->generation = f->generation;
 	c->direction = direction;
 	c->state = CONN_ACCEPTED;
 	c->accepted_ns = flow_now(f);
@@ -60,6 +61,8 @@ static void conn_free(void *p)
 {
 	struct conn *c = p;
 	snapshot_unref(&c->snap);
+	cert_chain_unref(&c->peer_chain);
+	mem_free(c->peer_id);
 	mem_free(c);
 }
 
@@ -69,7 +72,7 @@ static void conn_release(struct conn *c, bool reset)
 	detect_stop(&c->detect, NULL);
 	tls_handshake_cancel(&c->handshake);
 	connect_cancel(&c->connect);
-	io_close(&c->spec, true);
+	io_close(&c->spec.io, true);
 	io_close(&c->io, reset);
 	buf_clear(&c->first);
 	if (c->load != NULL)
@@ -88,15 +91,7 @@ void conn_end(struct conn *c, int reason, const char *detail, bool reset)
 		return;
 	conn_set_state(c, CONN_ENDED);
 	conn_release(c, reset);
-	if (c->span_open) {
-		const struct reason_info *info = flow_reason(reason);
-		c->span_open = false;
-		c->span.reason_label = info->label;
-		c->span.reason_text = info->text;
-		if (detail != NULL)
-			snprintf(c->span.detail, sizeof(c->span.detail), "%s", detail);
-		span_emit(f->telemetry, &c->span, flow_now(f));
-	}
+	tcp_close_span(c, flow_reason(reason), detail);
 	list_remove(&c->node);
 	f->stats.conns--;
 	if (c->direction == SPAN_INBOUND)
@@ -128,6 +123,27 @@ void conn_push_back(struct conn *c, struct buf *bytes)
 {
 	if (buf_len(bytes) > 0)
 		c->io = io_prefix_new(c->io, bytes);
+}
+
+void conn_refresh(struct conn *c)
+{
+	if (c->snap == c->flow->snap)
+		return;
+	ASSERT(c->endpoint == NULL && c->connect == NULL && !c->span_open);
+	snapshot_unref(&c->snap);
+	c->snap = snapshot_ref(c->flow->snap);
+	c->n_tried = 0;
+	if (c->direction == SPAN_OUTBOUND)
+		dest_find(c->snap, &c->orig, &c->dest);
+}
+
+void conn_keep_chain(struct conn *c, const struct io *io)
+{
+	const struct cert_chain *chain = tls_io_peer_chain(io);
+	cert_chain_unref(&c->peer_chain);
+	if (chain != NULL)
+		c->peer_chain = cert_chain_ref((struct cert_chain *)(uintptr_t)chain);
+	c->trusted_at = c->flow->generation;
 }
 
 void conn_fill_span(const struct conn *c, const struct snapshot *snap, const struct dest *dest,

@@ -14,6 +14,7 @@
 #include "sidecar/policy/authz.h"
 
 #define FLOW_CONN_MAGIC 0x666c636eu
+#define CONN_ATTEMPTS 3 /* endpoints that raw TCP tries */
 
 /* Where a connection is; moves only forward. */
 enum conn_state {
@@ -27,24 +28,37 @@ enum conn_state {
 	CONN_ENDED
 };
 
+/* An upstream that is dialled while the client is silent; embedded in its connection (raw.c). */
+struct spec {
+	struct io *io; /* connected, and silent too */
+	bool failed;
+	int reason;
+	char text[224];
+};
+
 /* Owned by struct flow through its list; freed at the end of the turn after conn_end. Owns io until
  * tls, relay or http has it. */
 struct conn {
 	struct obj_head obj;
 	struct list_node node;
 	struct flow *flow;
-	struct snapshot *snap; /* reference: what was in force at accept */
+	struct snapshot *snap; /* reference: what was in force at accept, or later (conn_refresh) */
+	uint32_t generation;   /* of the configuration that it was last judged under */
 	enum span_direction direction;
 	enum conn_state state;
 	uint64_t accepted_ns, decided_ns;
 	struct addr orig, peer_addr;
 	/* inbound: who called */
 	bool mesh_peer;
-	char peer_id[SPIFFE_ID_MAX + 1];
+	char *peer_id; /* owned; NULL: none */
 	struct spiffe_id peer;
 	char alpn[16], cipher[48];
 	struct authz_out verdict;
 	char rule[160];
+	/* the verified chain of the peer, outbound of the upstream; NULL: none, or HTTP's pools
+	 * have it */
+	struct cert_chain *peer_chain;
+	uint32_t trusted_at; /* generation under whose bundle the chain was verified */
 	/* outbound: where to */
 	struct dest dest;
 	/* what it is made of now */
@@ -53,15 +67,15 @@ struct conn {
 	struct detect *detect;
 	struct tls_handshake *handshake;
 	struct connect *connect;
-	struct io *spec; /* outbound: dialled while the client was silent */
-	bool spec_failed;
-	char spec_text[224];
-	int spec_reason;
+	struct spec spec;
 	struct relay *relay;
+	uint64_t relay_started; /* loop time; 0: not yet */
 	struct http_conn *http;
 	struct loop_timer retire;             /* HTTP: before either leaf expires */
 	struct list requests;                 /* struct request of this connection */
 	const struct mesh_endpoint *endpoint; /* raw TCP: chosen */
+	const struct mesh_endpoint *tried[CONN_ATTEMPTS];
+	uint32_t n_tried;
 	struct balance_load *load;
 	struct loop_timer timer;
 	struct span span; /* raw TCP */
@@ -81,19 +95,42 @@ void conn_refuse(struct conn *c, int reason, const char *label, const char *deta
 /* Puts sniffed bytes back under the next layer. */
 void conn_push_back(struct conn *c, struct buf *bytes);
 
+/* Takes the configuration in force, where nothing is borrowed from the one before: no endpoint is
+ * chosen and no span is open. */
+void conn_refresh(struct conn *c);
+/* References the chain that the peer of io presented. */
+void conn_keep_chain(struct conn *c, const struct io *io);
+
 /* inbound.c */
 /* The ALPN protocols that the inbound side accepts; NULL-terminated. */
 const char *const *inbound_alpn(void);
 /* Judges the peer under snap; fills verdict and rule. */
 void inbound_judge(struct conn *c, const struct snapshot *snap);
-/* The configuration changed: judges again and ends what is denied now, requests one by one. */
-void inbound_rejudge(struct conn *c, const struct snapshot *snap);
 
-/* tcp.c: relays raw bytes to target; first bytes are in c->first. Emits the span at the end. */
-void tcp_start(struct conn *c, const struct connect_target *target, const char *protocol);
-/* Takes over an upstream that is dialled already (server spoke first, or the client turned out
- * opaque). up_first may be NULL. */
-void tcp_join(struct conn *c, struct io *up, struct buf *up_first, const char *protocol);
+/* A connection without TLS goes to the application. */
+void inbound_count_plaintext(struct conn *c);
+
+/* judge.c */
+/* What the configuration in force says of a chain that was verified under the bundle of generation
+ * judged. */
+enum cert_verdict flow_judge_chain(const struct flow *f, const struct cert_chain *chain,
+	uint32_t judged, bool server);
+
+/* raw.c */
+/* The client is silent: dials in case the server speaks first. Inbound: the verdict allows it. */
+void raw_speculate(struct conn *c);
+/* Nothing of it is needed (any more). */
+void raw_drop(struct conn *c);
+/* Nothing but bytes: relays to what was dialled already, or dials. First bytes are in c->first. */
+void raw_start(struct conn *c, const char *protocol);
+
+/* tcp.c */
+/* Begins the span. */
+void tcp_open(struct conn *c, const char *protocol);
+/* Emits it, where one was begun. */
+void tcp_close_span(struct conn *c, const struct reason_info *info, const char *detail);
+/* Relays; up_first may be NULL. */
+void tcp_relay(struct conn *c, struct io *up, struct buf *up_first);
 /* Ends a relay because of a policy; conn_end follows, deferred. */
 void tcp_abort(struct conn *c, int reason, const char *detail);
 /* Fills the span's facts that both flows know; slices are borrowed from snap and the connection. */

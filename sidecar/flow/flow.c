@@ -10,6 +10,8 @@
 #include "lib/base/process.h"
 #include "sidecar/flow/request.h"
 
+#define SERVICE_KEY_MAX 512
+
 /* -- balance state
  * --------------------------------------------------------------------------------------------- */
 
@@ -33,11 +35,16 @@ struct balance_load *flow_load(void *flow, const struct mesh_endpoint *ep)
 	return load;
 }
 
+static struct str service_key(const struct mesh_service *svc, char dst[SERVICE_KEY_MAX])
+{
+	int n = snprintf(dst, SERVICE_KEY_MAX, "%.*s/%.*s", STR_ARG(svc->ns), STR_ARG(svc->name));
+	return str_make(dst, (size_t)n < SERVICE_KEY_MAX ? (size_t)n : SERVICE_KEY_MAX - 1);
+}
+
 struct balance_state *flow_service_state(struct flow *f, const struct mesh_service *svc)
 {
-	char key[512];
-	int n = snprintf(key, sizeof(key), "%.*s/%.*s", STR_ARG(svc->ns), STR_ARG(svc->name));
-	struct str k = str_make(key, (size_t)n < sizeof(key) ? (size_t)n : sizeof(key) - 1);
+	char text[SERVICE_KEY_MAX];
+	struct str k = service_key(svc, text);
 	struct balance_state *s = map_get(f->services, k);
 	if (s == NULL) {
 		s = MEM_NEW(struct balance_state);
@@ -65,6 +72,24 @@ static void sweep_loads(struct flow *f, const struct snapshot *snap)
 			mem_free(load);
 		}
 	}
+	map_free(&keep);
+}
+
+/* The same for services. */
+static void sweep_services(struct flow *f, const struct snapshot *snap)
+{
+	struct map *keep = map_new(1);
+	struct map_entry *cursor = NULL;
+	char text[SERVICE_KEY_MAX];
+	struct str key;
+	void *value;
+	for (size_t i = 0; i < snap->n_services; i++)
+		map_put(keep, service_key(&snap->services[i], text), f);
+	while (map_next(f->services, &cursor, &key, &value))
+		if (map_get(keep, key) == NULL) {
+			map_remove(f->services, key);
+			mem_free(value);
+		}
 	map_free(&keep);
 }
 
@@ -97,10 +122,12 @@ static struct http_limits limits_from(const struct sidecar_params *p)
 	return l;
 }
 
-static bool is_revoked(void *arg, struct str serial)
+/* A handshake that began under another identity and bundle is judged by those of now. */
+static enum cert_verdict judge_upstream(void *arg, const struct cert_chain *chain,
+	const struct tls_ctx *ctx)
 {
-	struct flow *f = arg;
-	return map_get(f->snap->revoked, serial) != NULL;
+	const struct flow *f = arg;
+	return flow_judge_chain(f, chain, ctx == f->client_ctx ? f->generation : 0, true);
 }
 
 static void init_connect(struct flow *f)
@@ -110,8 +137,8 @@ static void init_connect(struct flow *f)
 		.bufs = f->env.http.bufs,
 		.self = inbound_accept_self,
 		.self_arg = f,
-		.revoked = is_revoked,
-		.revoked_arg = f,
+		.judge = judge_upstream,
+		.judge_arg = f,
 		.connect_timeout_ns = p->connect_timeout,
 		.tls_timeout_ns = p->handshake_timeout,
 		.user_timeout_ms = (int)(p->user_timeout / NS_PER_MS),
@@ -136,6 +163,7 @@ struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *p
 	list_init(&f->free_requests);
 	list_init(&f->starved);
 	loop_timer_init(&f->starved_timer, env->http.loop, forward_on_starved, f);
+	loop_task_init(&f->judge, env->http.loop, flow_on_judge, f);
 	init_connect(f);
 	f->pools = pools_new(&env->http, &f->connect, &f->up_limits, &bounds, rng_next(env->rng));
 	f->telemetry = telemetry_new(metrics, access_log);
@@ -154,6 +182,7 @@ void flow_free(struct flow **fp)
 	*fp = NULL;
 	ASSERT(list_empty(&f->conns));
 	loop_timer_stop(&f->starved_timer);
+	loop_task_cancel(&f->judge);
 	while ((n = list_pop(&f->free_requests)) != NULL)
 		mem_free(CONTAINER_OF(n, struct request, node));
 	pools_free(&f->pools);
@@ -190,20 +219,14 @@ static int make_ctx(struct flow *f, const struct snapshot *snap, enum tls_role r
 	return tls_ctx_new(&cfg, out, err, size);
 }
 
-static bool same_identity(const struct snapshot *a, const struct snapshot *b)
+static bool same_chain(const struct snapshot *a, const struct snapshot *b)
 {
-	return str_eq(cert_chain_der(a->chain), cert_chain_der(b->chain)) &&
-		strcmp(cert_bundle_epoch(a->bundle), cert_bundle_epoch(b->bundle)) == 0;
+	return str_eq(cert_chain_der(a->chain), cert_chain_der(b->chain));
 }
 
-static void rejudge(struct flow *f)
+static bool same_bundle(const struct snapshot *a, const struct snapshot *b)
 {
-	LIST_EACH(&f->conns, n)
-	{
-		struct conn *c = CONTAINER_OF(n, struct conn, node);
-		if (c->direction == SPAN_INBOUND)
-			inbound_rejudge(c, f->snap);
-	}
+	return strcmp(cert_bundle_epoch(a->bundle), cert_bundle_epoch(b->bundle)) == 0;
 }
 
 int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t size)
@@ -219,21 +242,25 @@ int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t s
 		return e;
 	}
 	f->snap = snapshot_ref(snap);
-	if (old == NULL || !same_identity(old, snap)) {
+	f->generation++;
+	if (old == NULL || !same_bundle(old, snap))
+		f->trust_generation = f->generation;
+	if (old == NULL || !same_chain(old, snap) || !same_bundle(old, snap)) {
 		/* Handshakes and connections that run keep the old contexts; new ones are made
 		 * under the new identity. */
 		tls_ctx_unref(&f->server_ctx);
 		tls_ctx_unref(&f->client_ctx);
 		f->server_ctx = server;
 		f->client_ctx = client;
-		pools_retire(f->pools);
+		pools_retire(f->pools, f->client_ctx);
 	} else {
 		tls_ctx_unref(&server);
 		tls_ctx_unref(&client);
 	}
 	if (old != NULL) {
-		rejudge(f);
+		loop_defer(&f->judge);
 		sweep_loads(f, snap);
+		sweep_services(f, snap);
 		snapshot_unref(&old);
 	}
 	return 0;

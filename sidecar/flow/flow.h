@@ -42,7 +42,10 @@ struct flow {
 	struct flow_env env;
 	const struct sidecar_params *params;
 	struct http_limits down_limits, up_limits;
-	struct snapshot *snap; /* in force; NULL before the first */
+	struct snapshot *snap;     /* in force; NULL before the first */
+	uint32_t generation;       /* counts snapshots */
+	uint32_t trust_generation; /* the last one whose bundle differed from the one before */
+	struct loop_task judge;    /* goes on with judging what is open */
 	struct tls_ctx *server_ctx, *client_ctx;
 	struct connect_env connect;
 	struct pools *pools;
@@ -50,7 +53,7 @@ struct flow {
 	struct learned *learned;
 	struct map *loads;    /* endpoint key -> struct balance_load */
 	struct map *services; /* service key -> struct balance_state */
-	struct list conns;    /* struct conn */
+	struct list conns;    /* struct conn; in front those not judged under snap yet */
 	struct list free_requests;
 	struct list starved; /* requests whose windows stay shut while max-buffer is passed */
 	struct loop_timer starved_timer;
@@ -66,9 +69,9 @@ struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *p
 /* Everything has ended (flow_end, then a settled loop). */
 void flow_free(struct flow **f);
 /*
- * Puts a new configuration in force (takes a reference). Live connections are judged again; pools
- * are retired where identity or bundle changed. 0, or ERR_INVAL with text in err: the old one
- * stays.
+ * Puts a new configuration in force (takes a reference). Live connections are judged again, in
+ * slices; pools are retired where identity or bundle changed. 0, or ERR_INVAL with text in err: the
+ * old one stays.
  */
 int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t size);
 /* Inbound HTTP connections finish what they carry and end; on_idle is called whenever the last
@@ -76,6 +79,8 @@ int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t s
 void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg);
 /* Ends every connection now. */
 void flow_end(struct flow *f);
+/* judge.c: judges what is open under the configuration in force, one slice; a loop_task_fn. */
+void flow_on_judge(void *flow);
 /* The configuration is older than max-stale. */
 bool flow_stale(const struct flow *f);
 

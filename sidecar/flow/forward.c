@@ -142,11 +142,19 @@ static void commit(struct request *r, const struct http_head *head)
 	if (r->grpc)
 		r->span.grpc_status = grpc_status_of(&head->fields);
 	r->tunnel = r->head->protocol.n > 0 && head->status == 101;
+	if (r->tunnel) /* a request no more: idle time bounds it */
+		loop_timer_stop(&r->timer);
+}
+
+/* What only Weft may set comes from another sidecar at most. */
+static bool from_stranger(const struct request *r)
+{
+	return r->conn->direction == SPAN_INBOUND || !r->span.tls;
 }
 
 void forward_up_head(struct request *r, struct http_head *head, bool end)
 {
-	if (r->conn->direction == SPAN_INBOUND)
+	if (from_stranger(r))
 		headers_strip_reserved(&head->fields);
 	if (head->status >= 100 && head->status < 200 && head->status != 101) {
 		stream_send_head(r->down, head, false);
@@ -173,7 +181,7 @@ void forward_up_body(struct request *r, struct buf *bytes, bool end)
 
 void forward_up_trailers(struct request *r, struct http_fields *trailers)
 {
-	if (r->conn->direction == SPAN_INBOUND)
+	if (from_stranger(r))
 		headers_strip_reserved(trailers);
 	if (r->grpc)
 		r->span.grpc_status = grpc_status_of(trailers);

@@ -5,7 +5,8 @@
  */
 #include "sidecar/flow/request.h"
 
-/* The name with '_' read as '-', as CGI-like applications do; names are lower-case here. */
+/* Whatever is neither letter nor digit is read as '-', as applications do that make variables of
+ * names ('_' by CGI, others besides by some servers). */
 static bool reads_as(struct str name, struct str reserved, bool prefix)
 {
 	if (prefix ? name.n < reserved.n : name.n != reserved.n)
@@ -14,7 +15,9 @@ static bool reads_as(struct str name, struct str reserved, bool prefix)
 		char c = name.p[i];
 		if (c >= 'A' && c <= 'Z')
 			c = (char)(c - 'A' + 'a');
-		if ((c == '_' ? '-' : c) != reserved.p[i])
+		else if ((c < 'a' || c > 'z') && (c < '0' || c > '9'))
+			c = '-';
+		if (c != reserved.p[i])
 			return false;
 	}
 	return true;

@@ -1,12 +1,14 @@
 /*
  * The way of an inbound connection, top to bottom: original destination -> first bytes -> TLS ->
  * peer identity -> L4 verdict -> protocol -> the application. Nothing is dialled before the
- * verdict, and in STRICT mode nothing before the handshake.
+ * verdict, and in STRICT mode nothing before the handshake. Each decision is made under the
+ * configuration in force when it is made.
  */
 #include <stdio.h>
 
+#include "lib/base/alloc.h"
 #include "lib/base/log.h"
-#include "sidecar/flow/request.h"
+#include "sidecar/flow/conn.h"
 
 #define SELF_PIPE_BYTES (256 * 1024)
 
@@ -50,63 +52,92 @@ void inbound_judge(struct conn *c, const struct snapshot *snap)
 		STR_NULL; /* borrowed from snap; their text is kept in rule */
 }
 
-static void refuse_denied(struct conn *c)
-{
-	conn_refuse(c, MESH_DENIED, NULL, c->verdict.why);
-}
-
-/* -- 7. to the application, at its original address and from the pod's own
- * ---------------------------------------- */
-
-static void relay_to_app(struct conn *c, const char *protocol)
-{
-	struct connect_target target = {.to = c->orig, .from = addr_with_port(&c->orig, 0)};
-	tcp_start(c, &target, protocol);
-}
-
 /* -- 6. protocol: by configuration and sniffing, never by what the client's ALPN claims
  * ----------------------------- */
+
+static enum mesh_protocol declared(const struct conn *c)
+{
+	return snapshot_own_port(c->snap, c->orig.port).protocol;
+}
+
+static bool declared_http(const struct conn *c)
+{
+	return declared(c) == MESH_PROTO_HTTP || declared(c) == MESH_PROTO_HTTP2;
+}
+
+static bool declared_raw(const struct conn *c)
+{
+	return declared(c) == MESH_PROTO_TCP || declared(c) == MESH_PROTO_TLS;
+}
+
+/*
+ * What the first bytes mean, plain or inside of weft/tcp. Bytes that could still become a request
+ * when the time is up go to the parser, as all do on a port that is declared HTTP: relayed as
+ * opaque they would take headers past us. HTTP is judged request by request, raw bytes here.
+ */
+static void start_by_bytes(struct conn *c, enum detect_event ev, enum sniff_verdict verdict,
+	struct buf *bytes)
+{
+	size_t n = buf_len(bytes) > 0 ? 1 : 0;
+	bool timeout_http =
+		ev == DETECT_TIMEOUT && sniff_may_be_http(str_make(buf_pullup(bytes, n), n));
+	bool http = verdict == SNIFF_HTTP1 || verdict == SNIFF_HTTP2 || timeout_http;
+	if (declared_http(c) && verdict == SNIFF_TLS) {
+		conn_refuse(c, REASON_PROTOCOL, NULL, "TLS to a port that is declared HTTP");
+		return;
+	}
+	if ((http && !declared_raw(c)) || (declared_http(c) && n > 0)) {
+		raw_drop(c);
+		conn_push_back(c, bytes);
+		session_start(c, verdict == SNIFF_HTTP2 ? HTTP_V2 : HTTP_V1);
+		return;
+	}
+	if (declared_http(c)) { /* ended without a byte */
+		conn_end(c, REASON_OK, NULL, false);
+		return;
+	}
+	if (!c->verdict.allowed) {
+		conn_refuse(c, MESH_DENIED, NULL, c->verdict.why);
+		return;
+	}
+	buf_move_all(&c->first, bytes);
+	raw_start(c, verdict == SNIFF_TLS ? "tls" : "tcp");
+}
+
+/* A client that says nothing may wait for the application to speak first; it learns nothing, not
+ * even whether there is one, where it may not call. */
+static void on_quiet(struct conn *c)
+{
+	if (c->verdict.allowed && !declared_http(c))
+		raw_speculate(c);
+}
 
 static void on_inner(void *arg, enum detect_event ev, enum sniff_verdict verdict,
 	const struct sniff_facts *facts, struct buf *bytes, int err)
 {
 	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
 	(void)facts;
-	switch (ev) {
-	case DETECT_QUIET: /* the server may speak first */
-		detect_stop(&c->detect, NULL);
-		break;
-	case DETECT_DECIDED:
-	case DETECT_TIMEOUT:
-		c->detect = NULL;
-		if (verdict == SNIFF_HTTP1 || verdict == SNIFF_HTTP2) {
-			conn_push_back(c, bytes);
-			session_start(c, verdict == SNIFF_HTTP2 ? HTTP_V2 : HTTP_V1);
-			return;
-		}
-		buf_move_all(&c->first, bytes);
-		break;
-	case DETECT_ENDED:
-		c->detect = NULL;
-		conn_end(c, REASON_OK, NULL, false);
-		return;
-	case DETECT_FAILED:
-		c->detect = NULL;
-		conn_end(c, reason_from_downstream_err(err), err_text(err), true);
+	if (ev == DETECT_QUIET) {
+		on_quiet(c);
 		return;
 	}
-	relay_to_app(c, verdict == SNIFF_TLS ? "tls" : "tcp");
+	c->detect = NULL;
+	if (ev == DETECT_FAILED)
+		conn_end(c, reason_from_downstream_err(err), err_text(err), true);
+	else
+		start_by_bytes(c, ev, verdict, bytes);
 }
 
 static void start_inner(struct conn *c)
 {
-	struct mesh_port port = snapshot_own_port(c->snap, c->orig.port);
-	if (port.protocol == MESH_PROTO_TCP || port.protocol == MESH_PROTO_TLS) {
-		relay_to_app(c, port.protocol == MESH_PROTO_TLS ? "tls" : "tcp");
+	const struct sidecar_params *p = c->flow->params;
+	if (declared_raw(c)) {
+		raw_start(c, declared(c) == MESH_PROTO_TLS ? "tls" : "tcp");
 		return;
 	}
-	struct detect_config cfg = {.grace_ns = c->flow->params->detect_grace,
-		.timeout_ns = c->flow->params->detect_timeout};
+	struct detect_config cfg = {.grace_ns = p->detect_grace,
+		.timeout_ns = p->detect_timeout,
+		.silence_ns = p->idle_timeout};
 	conn_set_state(c, CONN_INNER);
 	c->detect = detect_start(c->io, c->flow->env.http.bufs, &cfg, on_inner, c);
 }
@@ -115,6 +146,7 @@ static void start_inner(struct conn *c)
  * of them. */
 static void start_protocol(struct conn *c)
 {
+	conn_refresh(c);
 	inbound_judge(c, c->snap);
 	struct str alpn = str_from(c->alpn);
 	if (str_eq(alpn, STR("weft/h2")) || str_eq(alpn, STR("weft/h2-h1"))) {
@@ -125,11 +157,10 @@ static void start_protocol(struct conn *c)
 		session_start(c, HTTP_V1);
 		return;
 	}
-	if (!c->verdict.allowed) {
-		refuse_denied(c);
-		return;
-	}
-	start_inner(c);
+	if (c->verdict.allowed)
+		start_inner(c);
+	else
+		conn_refuse(c, MESH_DENIED, NULL, c->verdict.why);
 }
 
 /* -- 4. who is it?
@@ -139,7 +170,7 @@ static void start_protocol(struct conn *c)
 static void set_peer(struct conn *c, struct str id, struct str alpn)
 {
 	const char *why;
-	(void)str_copy(c->peer_id, sizeof(c->peer_id), id);
+	c->peer_id = mem_strndup(id.p, id.n);
 	(void)str_copy(c->alpn, sizeof(c->alpn), alpn);
 	if (spiffe_parse(str_from(c->peer_id), false, &c->peer, &why) == 0)
 		c->mesh_peer = true;
@@ -149,28 +180,28 @@ static void on_tls(void *arg, struct io *io, const struct tls_failure *failure)
 {
 	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
 	struct io_info info = {0};
+	uint32_t begun = c->trusted_at;
 	c->handshake = NULL;
 	if (io == NULL) {
 		bool cert = failure->verdict != CERT_GOOD;
-		(void)str_copy(c->peer_id, sizeof(c->peer_id), str_from(failure->peer_id));
 		conn_refuse(c, cert ? MESH_PEER_CERTIFICATE : MESH_HANDSHAKE,
 			cert ? cert_verdict_label(failure->verdict) : NULL, failure->text);
 		return;
 	}
 	c->io = io;
-	io_info(io, &info);
-	if (map_get(c->flow->snap->revoked, info.peer_serial) != NULL) {
-		conn_refuse(c, MESH_PEER_CERTIFICATE, cert_verdict_label(CERT_REVOKED),
-			cert_verdict_text(CERT_REVOKED));
+	conn_keep_chain(c, io);
+	enum cert_verdict v = flow_judge_chain(c->flow, c->peer_chain, begun, false);
+	if (v != CERT_GOOD) {
+		conn_refuse(c, MESH_PEER_CERTIFICATE, cert_verdict_label(v), cert_verdict_text(v));
 		return;
 	}
+	io_info(io, &info);
 	set_peer(c, info.peer_id, info.alpn);
 	(void)str_copy(c->cipher, sizeof(c->cipher), info.cipher);
-	if (!c->mesh_peer) {
+	if (c->mesh_peer)
+		start_protocol(c);
+	else
 		conn_refuse(c, MESH_PEER_CERTIFICATE, NULL, "no SPIFFE ID after the handshake");
-		return;
-	}
-	start_protocol(c);
 }
 
 /* -- 3. TLS
@@ -182,62 +213,75 @@ static void start_tls(struct conn *c, struct buf *bytes)
 	struct tls_handshake_config cfg = {.ctx = c->flow->server_ctx,
 		.bufs = c->flow->env.http.bufs,
 		.timeout_ns = c->flow->params->handshake_timeout};
+	raw_drop(c);
 	conn_set_state(c, CONN_TLS);
 	conn_push_back(c, bytes);
 	struct io *io = c->io;
 	c->io = NULL;
+	c->trusted_at = c->flow->generation;
 	c->handshake = tls_handshake_start(io, &cfg, on_tls, c);
 }
 
 /* -- 2. ours, or the application's own?
  * ------------------------------------------------------------------------------ */
 
-/* Not ours: the mTLS mode decides. Without identity only what policy grants to anyone is allowed.
- */
-static void start_plain(struct conn *c, enum detect_event ev, enum sniff_verdict verdict,
-	struct buf *bytes)
+static bool is_strict(const struct conn *c)
 {
-	enum mesh_protocol declared = snapshot_own_port(c->snap, c->orig.port).protocol;
-	bool http = verdict == SNIFF_HTTP1 || verdict == SNIFF_HTTP2;
-	inbound_judge(c, c->snap);
-	if (http && declared != MESH_PROTO_TCP && declared != MESH_PROTO_TLS) {
-		conn_push_back(c, bytes);
-		session_start(c, verdict == SNIFF_HTTP2 ? HTTP_V2 : HTTP_V1);
-		return;
-	}
-	if (!c->verdict.allowed) {
-		refuse_denied(c);
-		return;
-	}
-	if (ev == DETECT_QUIET)
-		detect_stop(&c->detect, NULL);
+	return snapshot_own_port(c->snap, c->orig.port).mtls == MTLS_STRICT;
+}
+
+/* Who may it be? By its address alone, for whoever migrates; no verdict rests on it. */
+void inbound_count_plaintext(struct conn *c)
+{
+	struct addr ip = addr_with_port(&c->peer_addr, 0);
+	const struct mesh_pod *pod = snapshot_pod(c->snap, &ip);
+	telemetry_plaintext(c->flow->telemetry, pod != NULL ? pod->endpoint.workload : STR_NULL,
+		pod != NULL ? pod->endpoint.ns : STR_NULL, c->orig.port);
+}
+
+static void on_first_end(struct conn *c, enum detect_event ev, int err)
+{
+	if (ev == DETECT_ENDED)
+		conn_end(c, REASON_OK, NULL, false);
+	else if (err == ERR_TIMEOUT && is_strict(c))
+		conn_refuse(c, MESH_HANDSHAKE, NULL, "no byte came in time");
 	else
-		buf_move_all(&c->first, bytes);
-	relay_to_app(c, verdict == SNIFF_TLS ? "tls" : "tcp");
+		conn_end(c, reason_from_downstream_err(err), err_text(err), true);
 }
 
 static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict,
 	const struct sniff_facts *facts, struct buf *bytes, int err)
 {
 	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
+	bool mesh = verdict == SNIFF_TLS && sniff_is_mesh(facts);
 	if (ev != DETECT_QUIET)
 		c->detect = NULL;
-	c->decided_ns = flow_now(c->flow);
-	if (ev == DETECT_ENDED || ev == DETECT_FAILED) {
-		conn_end(c,
-			ev == DETECT_ENDED ? (int)REASON_OK : (int)reason_from_downstream_err(err),
-			NULL, err != 0);
+	if (c->connect == NULL && c->spec.io == NULL)
+		conn_refresh(c);
+	if (ev == DETECT_FAILED || (ev == DETECT_ENDED && is_strict(c))) {
+		on_first_end(c, ev, err);
 		return;
 	}
-	telemetry_detected(c->flow->telemetry, SPAN_INBOUND,
-		verdict == SNIFF_TLS && sniff_is_mesh(facts) ? "mesh" : sniff_name(verdict),
-		c->decided_ns - c->accepted_ns);
-	if (verdict == SNIFF_TLS && sniff_is_mesh(facts))
+	c->decided_ns = flow_now(c->flow);
+	if (ev != DETECT_QUIET)
+		telemetry_detected(c->flow->telemetry, SPAN_INBOUND,
+			mesh ? "mesh" : sniff_name(verdict), c->decided_ns - c->accepted_ns);
+	if (mesh) {
 		start_tls(c, bytes);
-	else if (snapshot_own_port(c->snap, c->orig.port).mtls == MTLS_STRICT)
+		return;
+	}
+	if (is_strict(c)) {
 		conn_refuse(c, MESH_PLAINTEXT, NULL, sniff_name(verdict));
-	else
-		start_plain(c, ev, verdict, bytes);
+		return;
+	}
+	/* Without identity only what policy grants to anyone is allowed. */
+	inbound_judge(c, c->snap);
+	if (ev == DETECT_QUIET) {
+		on_quiet(c);
+		return;
+	}
+	inbound_count_plaintext(c);
+	start_by_bytes(c, ev, verdict, bytes);
 }
 
 void inbound_accept(void *arg, struct io *io)
@@ -250,48 +294,12 @@ void inbound_accept(void *arg, struct io *io)
 		conn_refuse(c, MESH_BAD_ORIGINAL_DST, NULL, NULL);
 		return;
 	}
-	bool strict = snapshot_own_port(c->snap, c->orig.port).mtls == MTLS_STRICT;
-	struct detect_config cfg = {.grace_ns = strict ? 0 : f->params->detect_grace,
-		.timeout_ns = f->params->detect_timeout,
-		.silence_ns = strict ? f->params->handshake_timeout : 0};
+	const struct sidecar_params *p = f->params;
+	struct detect_config cfg = {.grace_ns = is_strict(c) ? 0 : p->detect_grace,
+		.timeout_ns = p->detect_timeout,
+		.silence_ns = is_strict(c) ? p->handshake_timeout : p->idle_timeout};
 	conn_set_state(c, CONN_DETECT);
 	c->detect = detect_start(io, f->env.http.bufs, &cfg, on_first, c);
-}
-
-/* -- open connections when policy changes
- * ----------------------------------------------------------------------------- */
-
-static void fail_requests(struct conn *c)
-{
-	LIST_EACH(&c->requests, n)
-	request_fail(CONTAINER_OF(n, struct request, node), MESH_POLICY_CHANGED, c->rule);
-}
-
-void inbound_rejudge(struct conn *c, const struct snapshot *snap)
-{
-	switch (c->state) {
-	case CONN_ACCEPTED:
-	case CONN_DETECT:
-	case CONN_TLS:
-	case CONN_ENDED:
-		return; /* not judged yet */
-	case CONN_INNER:
-	case CONN_CONNECT:
-		inbound_judge(c, snap);
-		if (!c->verdict.allowed)
-			conn_refuse(c, MESH_POLICY_CHANGED, NULL, c->verdict.why);
-		return;
-	case CONN_RELAY:
-		inbound_judge(c, snap);
-		if (!c->verdict.allowed)
-			tcp_abort(c, MESH_POLICY_CHANGED, c->rule);
-		return;
-	case CONN_HTTP:
-		inbound_judge(c, snap);
-		if (!c->verdict.allowed)
-			fail_requests(c);
-		return;
-	}
 }
 
 /* -- a pod that calls itself: the same way from step 5 on, under the pod's own identity

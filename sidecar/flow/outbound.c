@@ -1,12 +1,9 @@
 /*
  * The way of an outbound connection, top to bottom: original destination -> which destination is
  * this -> protocol (declared, learned, or sniffed) -> HTTP session or byte relay. A server may
- * speak first, so a silent client gets a speculative upstream; only bytes of the server make it
- * opaque.
+ * speak first, so a silent client gets a speculative upstream (raw.c); only bytes of the server
+ * make it opaque.
  */
-#include <stdio.h>
-
-#include "lib/base/log.h"
 #include "sidecar/flow/conn.h"
 
 /* -- 1. a destination that can be ours
@@ -37,152 +34,50 @@ static void target_from_hop(const struct conn *c, const struct dest_hop *hop, co
 	out->ctx = hop->secure && !hop->self ? c->flow->client_ctx : NULL;
 }
 
-int outbound_tcp_target(struct conn *c, struct connect_target *out, const char **detail)
+static int choose_endpoint(struct conn *c, const struct mesh_endpoint **out, const char **detail)
 {
 	struct flow *f = c->flow;
+	enum pick_none why;
+	struct pick_in in = {.service = c->dest.service,
+		.port_index = c->dest.port_index,
+		.family = (enum addr_family)c->orig.family,
+		.now = flow_now(f),
+		.tried = c->tried,
+		.n_tried = c->n_tried,
+		.load = flow_load,
+		.load_arg = f};
+	*out = pick_endpoint(&in, flow_service_state(f, c->dest.service), f->env.rng, &why);
+	if (*out != NULL)
+		return 0;
+	*detail = pick_none_text(why);
+	return why == PICK_STRICT ? MESH_NOT_MESHED : MESH_NO_ENDPOINTS;
+}
+
+int outbound_tcp_target(struct conn *c, struct connect_target *out, const char **detail)
+{
 	const struct mesh_endpoint *ep = NULL;
 	struct dest_hop hop;
-	*detail = NULL;
-	if (c->dest.kind == DEST_SERVICE) {
-		struct pick_in in = {.service = c->dest.service,
-			.port_index = c->dest.port_index,
-			.family = (enum addr_family)c->orig.family,
-			.now = flow_now(f),
-			.load = flow_load,
-			.load_arg = f};
-		ep = pick_endpoint(&in, flow_service_state(f, c->dest.service), f->env.rng, detail);
-		if (ep == NULL)
-			return MESH_NO_ENDPOINTS;
-	} else if (c->dest.kind == DEST_POD) {
+	int reason = 0;
+	if (c->dest.kind == DEST_SERVICE)
+		reason = choose_endpoint(c, &ep, detail);
+	else if (c->dest.kind == DEST_POD)
 		ep = &c->dest.pod->endpoint;
-	}
-	int reason = dest_hop(c->snap, &c->dest, ep, &hop);
+	if (reason == 0)
+		reason = dest_hop(c->snap, &c->dest, ep, &hop);
 	if (reason != 0)
 		return reason;
 	c->endpoint = ep;
-	if (ep != NULL && c->load == NULL) {
-		c->load = flow_load(f, ep);
+	if (ep != NULL) {
+		c->load = flow_load(c->flow, ep);
 		c->load->in_flight++;
 	}
 	target_from_hop(c, &hop, "weft/tcp", out);
 	return 0;
 }
 
-static void start_raw(struct conn *c, const char *protocol)
-{
-	struct connect_target target;
-	const char *detail;
-	int reason = c->dest.kind == DEST_REFUSED ? c->dest.reason
-						  : outbound_tcp_target(c, &target, &detail);
-	if (reason != 0) {
-		conn_refuse(c, reason, NULL, c->dest.kind == DEST_REFUSED ? NULL : detail);
-		return;
-	}
-	tcp_start(c, &target, protocol);
-}
-
-/* -- 3b. speculation: the client is silent, so perhaps the server speaks first
- * ----------------------------------------- */
-
-static void spec_drop(struct conn *c)
-{
-	connect_cancel(&c->connect);
-	io_close(&c->spec, false);
-	if (c->load != NULL)
-		c->load->in_flight--;
-	c->load = NULL;
-	c->endpoint = NULL;
-}
-
-/* The speculation came to nothing. An HTTP client that is merely slow shall not notice; one that
- * waits for a banner is let go in time. */
-static void spec_fail(struct conn *c, int reason, const char *text)
-{
-	spec_drop(c);
-	c->spec_failed = true;
-	c->spec_reason = reason;
-	snprintf(c->spec_text, sizeof(c->spec_text), "%s", text);
-	loop_timer_start(&c->timer, c->flow->params->detect_timeout);
-}
-
-static void on_spec_over(void *arg)
-{
-	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
-	conn_refuse(c, c->spec_reason, NULL, c->spec_text);
-}
-
-static void on_spec_readable(void *arg, unsigned events)
-{
-	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
-	struct buf bytes;
-	(void)events;
-	buf_init(&bytes, c->flow->env.http.bufs);
-	ssize_t n = io_read(c->spec, &bytes, 16384);
-	if (n == ERR_AGAIN)
-		return;
-	if (n <= 0) {
-		spec_fail(c,
-			n == 0 ? REASON_UPSTREAM_CLOSED : (int)reason_from_upstream_err((int)n),
-			"the upstream ended the connection before a byte went either way");
-		return;
-	}
-	/* The server spoke first: that, and nothing else, makes the destination opaque. */
-	struct io *up = c->spec;
-	c->spec = NULL;
-	learned_opaque(c->flow->learned, &c->orig, flow_now(c->flow));
-	c->decided_ns = flow_now(c->flow);
-	telemetry_detected(c->flow->telemetry, SPAN_OUTBOUND, "server-first",
-		c->decided_ns - c->accepted_ns);
-	detect_stop(&c->detect, &c->first);
-	tcp_join(c, up, &bytes, "tcp");
-}
-
-static void on_spec_ready(void *arg, struct io *io, const struct connect_failure *failure)
-{
-	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
-	c->connect = NULL;
-	if (io == NULL) {
-		spec_fail(c, failure->reason, failure->text);
-		return;
-	}
-	c->spec = io;
-	io_set_user(io, on_spec_readable, c);
-	io_want(io, IO_READ);
-}
-
-static void spec_start(struct conn *c)
-{
-	struct connect_target target;
-	const char *detail;
-	if (c->dest.kind == DEST_REFUSED)
-		return;
-	int reason = outbound_tcp_target(c, &target, &detail);
-	if (reason != 0)
-		spec_fail(c, reason, detail != NULL ? detail : flow_reason(reason)->text);
-	else
-		c->connect = connect_start(&c->flow->connect, &target, on_spec_ready, c);
-}
-
 /* -- 3. protocol
  * -----------------------------------------------------------------------------------------------------
  */
-
-static void start_opaque(struct conn *c, enum sniff_verdict verdict)
-{
-	const char *protocol = verdict == SNIFF_TLS ? "tls" : "tcp";
-	struct io *up = c->spec;
-	c->spec = NULL;
-	if (up != NULL) {
-		tcp_join(c, up, NULL, protocol);
-		return;
-	}
-	if (c->spec_failed) {
-		conn_refuse(c, c->spec_reason, NULL, c->spec_text);
-		return;
-	}
-	spec_drop(c);
-	start_raw(c, protocol);
-}
 
 static bool declared_http(const struct conn *c)
 {
@@ -191,30 +86,39 @@ static bool declared_http(const struct conn *c)
 
 static void on_decided(struct conn *c, enum sniff_verdict verdict, struct buf *bytes)
 {
-	loop_timer_stop(&c->timer);
+	bool empty = buf_len(bytes) == 0;
 	c->decided_ns = flow_now(c->flow);
 	telemetry_detected(c->flow->telemetry, SPAN_OUTBOUND, sniff_name(verdict),
 		c->decided_ns - c->accepted_ns);
-	if (verdict == SNIFF_HTTP1 || verdict == SNIFF_HTTP2) {
-		spec_drop(c);
+	if (c->connect == NULL && c->spec.io == NULL)
+		conn_refresh(c);
+	/* Declared HTTP is never opaque: the parser answers what is not HTTP. TLS on an HTTP port
+	 * has no answer in plaintext. */
+	if (declared_http(c) && verdict == SNIFF_TLS) {
+		conn_refuse(c, REASON_PROTOCOL, NULL, "TLS to a port that is declared HTTP");
+		return;
+	}
+	if (verdict == SNIFF_HTTP1 || verdict == SNIFF_HTTP2 || (declared_http(c) && !empty)) {
+		raw_drop(c);
 		conn_push_back(c, bytes);
 		session_start(c, verdict == SNIFF_HTTP2 ? HTTP_V2 : HTTP_V1);
 		return;
 	}
-	if (declared_http(c)) {
-		/* Declared HTTP is never opaque: the parser answers what is not HTTP. TLS on an
-		 * HTTP port has no answer in plaintext. */
-		if (verdict == SNIFF_TLS) {
-			conn_refuse(c, REASON_PROTOCOL, NULL,
-				"TLS to a port that is declared HTTP");
-			return;
-		}
-		conn_push_back(c, bytes);
-		session_start(c, HTTP_V1);
+	/* Closed without a byte: a half-close, perhaps, of a client that only listens. */
+	if (empty && (declared_http(c) || c->dest.kind == DEST_REFUSED)) {
+		conn_end(c, REASON_OK, NULL, false);
 		return;
 	}
 	buf_move_all(&c->first, bytes);
-	start_opaque(c, verdict);
+	raw_start(c, verdict == SNIFF_TLS ? "tls" : "tcp");
+}
+
+static void on_failed(struct conn *c, int err)
+{
+	if (err == ERR_TIMEOUT && c->dest.kind == DEST_REFUSED)
+		conn_refuse(c, c->dest.reason, NULL, NULL);
+	else
+		conn_end(c, reason_from_downstream_err(err), err_text(err), true);
 }
 
 static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict,
@@ -224,21 +128,18 @@ static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict
 	(void)facts;
 	switch (ev) {
 	case DETECT_QUIET:
-		if (!declared_http(c))
-			spec_start(c);
+		if (!declared_http(c) && c->dest.kind != DEST_REFUSED)
+			raw_speculate(c);
 		return;
 	case DETECT_DECIDED:
 	case DETECT_TIMEOUT:
+	case DETECT_ENDED:
 		c->detect = NULL;
 		on_decided(c, verdict, bytes);
 		return;
-	case DETECT_ENDED:
-		c->detect = NULL;
-		conn_end(c, REASON_OK, NULL, false);
-		return;
 	case DETECT_FAILED:
 		c->detect = NULL;
-		conn_end(c, reason_from_downstream_err(err), err_text(err), true);
+		on_failed(c, err);
 		return;
 	}
 }
@@ -255,13 +156,12 @@ static void start_dest(struct conn *c)
 		(!declared_http(c) &&
 			learned_is_opaque(c->flow->learned, &c->orig, flow_now(c->flow)));
 	if (raw) {
-		start_raw(c, c->dest.protocol == MESH_PROTO_TLS ? "tls" : "tcp");
+		raw_start(c, c->dest.protocol == MESH_PROTO_TLS ? "tls" : "tcp");
 		return;
 	}
 	struct detect_config cfg = {.grace_ns = p->detect_grace,
 		.timeout_ns = p->detect_timeout,
 		.silence_ns = c->dest.kind == DEST_REFUSED ? p->detect_timeout : p->idle_timeout};
-	loop_timer_init(&c->timer, c->flow->env.http.loop, on_spec_over, c);
 	conn_set_state(c, CONN_DETECT);
 	c->detect = detect_start(c->io, c->flow->env.http.bufs, &cfg, on_first, c);
 }

@@ -36,9 +36,14 @@ static enum step_next step_admit(struct request *r)
 
 static enum step_next step_authorise(struct request *r)
 {
-	if (r->conn->direction == SPAN_INBOUND && !r->conn->verdict.allowed)
-		return fail(r, MESH_DENIED, r->conn->verdict.why);
-	return NEXT_CONTINUE;
+	struct conn *c = r->conn;
+	if (c->direction != SPAN_INBOUND)
+		return NEXT_CONTINUE;
+	if (c->generation != r->flow->generation) { /* its turn to be judged again is yet to come */
+		inbound_judge(c, r->flow->snap);
+		snprintf(r->span.rule, sizeof(r->span.rule), "%s", c->rule);
+	}
+	return c->verdict.allowed ? NEXT_CONTINUE : fail(r, MESH_DENIED, c->verdict.why);
 }
 
 static enum step_next step_headers(struct request *r)
@@ -55,18 +60,18 @@ static enum step_next step_headers(struct request *r)
 	return NEXT_CONTINUE;
 }
 
-/* Endpoints that could not be reached for this request. */
+/* Endpoints that could not be reached for this request, or would have nothing to do with us. */
 static size_t tried_endpoints(const struct request *r,
 	const struct mesh_endpoint *tried[REQUEST_ATTEMPTS])
 {
 	size_t n = 0;
 	for (uint32_t i = 0; i + 1 < r->n_attempts; i++)
-		if (!r->attempts[i].head_sent && r->attempts[i].endpoint != NULL)
+		if (r->attempts[i].unreachable && r->attempts[i].endpoint != NULL)
 			tried[n++] = r->attempts[i].endpoint;
 	return n;
 }
 
-static const struct mesh_endpoint *choose_endpoint(struct request *r, const char **why)
+static const struct mesh_endpoint *choose_endpoint(struct request *r, enum pick_none *why)
 {
 	const struct mesh_endpoint *tried[REQUEST_ATTEMPTS];
 	const struct dest *d = &r->dest;
@@ -97,13 +102,15 @@ static void name_endpoint(struct request *r, const struct attempt *a, bool secur
 static enum step_next pick_outbound(struct request *r, struct attempt *a)
 {
 	const struct dest *d = &r->dest;
-	const char *why = NULL;
+	enum pick_none why;
 	struct dest_hop hop;
 	if (d->kind == DEST_SERVICE) {
 		a->endpoint = choose_endpoint(r, &why);
+		if (a->endpoint == NULL && r->last_reason != 0)
+			return fail(r, r->last_reason, r->last_text);
 		if (a->endpoint == NULL)
-			return r->last_reason != 0 ? fail(r, r->last_reason, r->last_text)
-						   : fail(r, MESH_NO_ENDPOINTS, why);
+			return fail(r, why == PICK_STRICT ? MESH_NOT_MESHED : MESH_NO_ENDPOINTS,
+				pick_none_text(why));
 	} else if (d->kind == DEST_POD) {
 		a->endpoint = &d->pod->endpoint;
 	}

@@ -35,6 +35,7 @@ struct attempt {
 	struct pool_wait *wait;
 	struct http_stream *up; /* NULL before OPEN and after its on_end */
 	bool reused, head_sent;
+	bool unreachable; /* no connection came about, or the peer refused us in the handshake */
 	uint64_t body_sent;
 	size_t unconsumed; /* response bytes that wait for room downstream */
 };

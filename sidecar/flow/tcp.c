@@ -1,12 +1,10 @@
 /*
- * Raw bytes of either flow: connect, relay, and one span at the end. The connection owns the relay
- * until it ends; half-close, backpressure and idle time are the relay's.
+ * Raw bytes of either flow that have an upstream: the relay, and one span at the end. The
+ * connection owns the relay until it ends; half-close, backpressure and idle time are the relay's.
  */
 #include <stdio.h>
 
 #include "sidecar/flow/conn.h"
-
-#define TCP_ATTEMPTS 3
 
 static void name_endpoint(struct conn *c)
 {
@@ -23,15 +21,33 @@ static void name_endpoint(struct conn *c)
 	}
 }
 
-static void open_span(struct conn *c, const char *protocol)
+void tcp_open(struct conn *c, const char *protocol)
 {
+	struct addr upstream = c->span.upstream;
+	uint32_t attempts = c->span.attempts;
 	conn_fill_span(c, c->snap, &c->dest, &c->span);
+	c->span.upstream = upstream;
+	c->span.attempts = attempts;
 	c->span.protocol = protocol;
 	c->span.start_ns = c->accepted_ns;
-	c->span.attempts = 1;
-	name_endpoint(c);
 	c->span_open = true;
-	telemetry_tcp_opened(c->flow->telemetry, &c->span);
+}
+
+/* The last endpoint that was tried is the one that is counted, as opened and as closed. */
+void tcp_close_span(struct conn *c, const struct reason_info *info, const char *detail)
+{
+	if (!c->span_open)
+		return;
+	c->span_open = false;
+	if (c->relay_started == 0) {
+		name_endpoint(c);
+		telemetry_tcp_opened(c->flow->telemetry, &c->span);
+	}
+	c->span.reason_label = info->label;
+	c->span.reason_text = info->text;
+	if (detail != NULL)
+		snprintf(c->span.detail, sizeof(c->span.detail), "%s", detail);
+	span_emit(c->flow->telemetry, &c->span, flow_now(c->flow));
 }
 
 static void on_relay_end(void *arg, const struct relay_facts *facts)
@@ -52,76 +68,33 @@ static void on_relay_end(void *arg, const struct relay_facts *facts)
 		false);
 }
 
-static void start_relay(struct conn *c, struct io *up, struct buf *up_first)
+void tcp_relay(struct conn *c, struct io *up, struct buf *up_first)
 {
 	const struct sidecar_params *p = c->flow->params;
 	struct relay_config cfg = {.high_water = p->tcp_buffer, .idle_timeout_ns = p->idle_timeout};
 	struct io_info info = {0};
-	io_info(up, &info);
-	c->span.upstream = info.peer;
-	c->span.upstream_ns = flow_now(c->flow);
-	conn_set_state(c, CONN_RELAY);
 	struct io *down = c->io;
+	io_info(up, &info);
+	name_endpoint(c);
+	c->span.upstream = info.peer;
+	c->span.upstream_ns = c->relay_started = flow_now(c->flow);
+	telemetry_tcp_opened(c->flow->telemetry, &c->span);
+	if (c->direction == SPAN_OUTBOUND)
+		conn_keep_chain(c, up);
+	if (c->timer.loop != NULL)
+		loop_timer_stop(&c->timer);
+	conn_set_state(c, CONN_RELAY);
 	c->io = NULL;
 	c->relay = relay_start(down, up, c->flow->env.http.bufs, &cfg, &c->first, up_first,
 		on_relay_end, c);
 }
 
-static void on_connected(void *arg, struct io *io, const struct connect_failure *failure);
-
-/* Not a byte has left us: another endpoint of the service will do as well. True where one is being
- * tried. */
-static bool try_elsewhere(struct conn *c)
-{
-	struct connect_target target;
-	const char *detail;
-	if (c->direction != SPAN_OUTBOUND || c->dest.kind != DEST_SERVICE ||
-		c->dest.service->n_endpoints < 2 || c->span.attempts >= TCP_ATTEMPTS)
-		return false;
-	if (c->load != NULL)
-		c->load->in_flight--;
-	c->load = NULL;
-	if (outbound_tcp_target(c, &target, &detail) != 0)
-		return false;
-	c->span.attempts++;
-	name_endpoint(c);
-	c->span.upstream = target.to;
-	c->connect = connect_start(&c->flow->connect, &target, on_connected, c);
-	return true;
-}
-
-static void on_connected(void *arg, struct io *io, const struct connect_failure *failure)
-{
-	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
-	c->connect = NULL;
-	if (io != NULL) {
-		start_relay(c, io, NULL);
-		return;
-	}
-	if (c->load != NULL)
-		c->load->failed_until = flow_now(c->flow) + c->flow->params->eject_time;
-	if (!try_elsewhere(c))
-		conn_end(c, failure->reason, failure->text, true);
-}
-
-void tcp_start(struct conn *c, const struct connect_target *target, const char *protocol)
-{
-	open_span(c, protocol);
-	c->span.upstream = target->to;
-	conn_set_state(c, CONN_CONNECT);
-	c->connect = connect_start(&c->flow->connect, target, on_connected, c);
-}
-
 void tcp_abort(struct conn *c, int reason, const char *detail)
 {
+	if (c->relay == NULL || c->abort_reason != 0)
+		return;
 	c->abort_reason = reason;
 	if (detail != NULL)
 		snprintf(c->span.detail, sizeof(c->span.detail), "%s", detail);
 	relay_abort(c->relay, ERR_DENIED);
-}
-
-void tcp_join(struct conn *c, struct io *up, struct buf *up_first, const char *protocol)
-{
-	open_span(c, protocol);
-	start_relay(c, up, up_first);
 }

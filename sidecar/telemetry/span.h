@@ -53,6 +53,9 @@ void span_emit(struct telemetry *t, struct span *span, uint64_t now);
 /* One refused connection that never became an exchange (weft_connections_refused_total). */
 void telemetry_refused(struct telemetry *t, enum span_direction direction,
 	const char *reason_label);
+/* A plaintext connection was admitted (weft_plaintext_connections_total); the source as its address
+ * tells, empty: unknown. */
+void telemetry_plaintext(struct telemetry *t, struct str workload, struct str ns, uint16_t port);
 /* Counter of protocol decisions with the time they took (weft_detections_total,
  * weft_detection_duration_seconds). */
 void telemetry_detected(struct telemetry *t, enum span_direction direction, const char *verdict,

@@ -19,6 +19,8 @@ static const char *const tcp_labels[] = {"direction", "source_workload", "source
 static const char *const tcp_end_labels[] = {"direction", "source_workload", "source_namespace",
 	"source_identity", "destination_workload", "destination_namespace", "destination_identity",
 	"destination_service", "reason", "tls", NULL};
+static const char *const plaintext_labels[] = {
+	"source_workload", "source_namespace", "destination_port", NULL};
 static const char *const refused_labels[] = {"direction", "reason", NULL};
 static const char *const detect_labels[] = {"direction", "verdict", NULL};
 
@@ -210,6 +212,14 @@ void telemetry_refused(struct telemetry *t, enum span_direction direction, const
 {
 	const struct str v[] = {direction_name(direction), str_from(reason_label)};
 	count(t, FAMILY_refused, v, N(v), 1);
+}
+
+void telemetry_plaintext(struct telemetry *t, struct str workload, struct str ns, uint16_t port)
+{
+	char text[8];
+	snprintf(text, sizeof(text), "%u", port);
+	const struct str v[] = {or_unknown(workload), or_unknown(ns), str_from(text)};
+	count(t, FAMILY_plaintext, v, N(v), 1);
 }
 
 void telemetry_detected(struct telemetry *t, enum span_direction direction, const char *verdict,

@@ -52,18 +52,18 @@ static void connect_fail(struct connect *c, enum reason reason, enum cert_verdic
 static void on_tls(void *arg, struct io *io, const struct tls_failure *failure)
 {
 	struct connect *c = OBJ_CAST(struct connect, CONNECT_MAGIC, arg);
-	struct io_info info = {0};
+	enum cert_verdict v = CERT_GOOD;
 	c->handshake = NULL;
 	if (io == NULL) {
 		connect_fail(c, REASON_TLS_FAILED, failure->verdict, "TLS handshake with",
 			failure->text);
 		return;
 	}
-	io_info(io, &info);
-	if (c->env->revoked != NULL && c->env->revoked(c->env->revoked_arg, info.peer_serial)) {
+	if (c->env->judge != NULL)
+		v = c->env->judge(c->env->judge_arg, tls_io_peer_chain(io), c->target.ctx);
+	if (v != CERT_GOOD) {
 		io_close(&io, true);
-		connect_fail(c, REASON_TLS_FAILED, CERT_REVOKED, "TLS handshake with",
-			cert_verdict_text(CERT_REVOKED));
+		connect_fail(c, REASON_TLS_FAILED, v, "TLS handshake with", cert_verdict_text(v));
 		return;
 	}
 	connect_finish(c, io, NULL);

@@ -19,9 +19,11 @@ struct connect_env {
 	struct buf_pool *bufs;
 	connect_self_fn *self;
 	void *self_arg;
-	/* The certificate of that serial is revoked; NULL: none is. */
-	bool (*revoked)(void *arg, struct str serial);
-	void *revoked_arg;
+	/* The verdict on a verified chain under the configuration of now (revocation; another
+	 * bundle than that of ctx); NULL: all are good. */
+	enum cert_verdict (*judge)(void *arg, const struct cert_chain *chain,
+		const struct tls_ctx *ctx);
+	void *judge_arg;
 	uint64_t connect_timeout_ns, tls_timeout_ns;
 	int user_timeout_ms;
 	uint32_t mark;

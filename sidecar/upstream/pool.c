@@ -1,77 +1,21 @@
 /*
- * Finds or makes a connection for a request. Owns pools, their connections and the queue of
- * waiters; connections tell of room and of their end through http_conn_events. Called by
- * flow/request.c alone.
+ * One pool: connections to one endpoint under one identity, and the queue of those who wait for
+ * one. Owns both; connections tell of room and of their end through http_conn_events. Called by
+ * pools.c.
  */
-#include "sidecar/upstream/pool.h"
-
-#include <stdio.h>
-
 #include "lib/base/alloc.h"
-#include "lib/base/map.h"
+#include "sidecar/upstream/pool_internal.h"
 
-#define POOL_MAGIC 0x706f6f6cu
-#define POOL_CONN_MAGIC 0x70636e6eu
-#define POOL_KEY_MAX 1024
-
-struct pool;
-
-/* Everything of one worker. Owned by the proxy. */
-struct pools {
-	struct http_env http;
-	const struct connect_env *connect;
-	struct http_limits limits;
-	struct pool_limits bounds;
-	struct map *by_key;
-	struct list idle; /* pools without connections, oldest first */
-	size_t n_conns, n_waiting;
-	uint64_t opened;
-};
-
-/* Connections to one endpoint under one identity. Owned by struct pools. */
-struct pool {
-	struct obj_head obj;
-	struct pools *owner;
-	struct list_node idle_node;
-	struct list conns;   /* struct pool_conn with an http_conn, most recently used first */
-	struct list dialing; /* struct pool_conn that connect */
-	struct list waiters;
-	size_t n_conns, n_waiting;
-	struct connect_target target;
-	enum http_version version;
-	char id[512], uid[CERT_UID_MAX + 1];
-	struct loop_task serve;
-	struct str key; /* points behind the struct */
-};
-
-/* One connection, being made or in use. Owned by its pool until on_end. */
-struct pool_conn {
-	struct obj_head obj;
-	struct list_node node;
-	struct pool *pool;
-	struct connect *connect;
-	struct http_conn *http;
-	struct loop_timer retire; /* before either leaf expires */
-	bool used;
-};
-
-/* One request in the queue. Owned by its pool until ready or cancel. */
-struct pool_wait {
-	struct list_node node;
-	struct pool *pool;
-	pool_ready_fn *ready;
-	void *arg;
-	bool upgrade;
-	struct loop_timer timer;
-};
-
-static void pool_serve(struct pool *pool);
+/* HTTP/1 connections that are looked at for a free one: those with room are in front. */
+#define POOL_LOOK 4
+/* Connections in a row that ended before they carried anything, while requests waited. */
+#define POOL_FRUITLESS 3
 
 /* -- waiters
  * ---------------------------------------------------------------------------------------------------
  */
 
-static void wait_remove(struct pool_wait *w)
+void pool_wait_remove(struct pool_wait *w)
 {
 	list_remove(&w->node);
 	loop_timer_stop(&w->timer);
@@ -80,13 +24,13 @@ static void wait_remove(struct pool_wait *w)
 	loop_defer_free(w->pool->owner->http.loop, w, mem_free);
 }
 
-static void wait_answer(struct pool_wait *w, struct http_stream *s,
+static void wait_answer(struct pool_wait *w, struct http_stream *s, bool reused,
 	const struct pool_failure *failure)
 {
 	pool_ready_fn *ready = w->ready;
 	void *arg = w->arg;
-	wait_remove(w);
-	ready(arg, s, failure);
+	pool_wait_remove(w);
+	ready(arg, s, reused, failure);
 }
 
 static void on_wait_timeout(void *arg)
@@ -94,10 +38,10 @@ static void on_wait_timeout(void *arg)
 	struct pool_wait *w = arg;
 	struct pool_failure f = {
 		REASON_OVERLOAD, CERT_GOOD, "no connection to the upstream became free in time"};
-	wait_answer(w, NULL, &f);
+	wait_answer(w, NULL, false, &f);
 }
 
-static struct pool_wait *wait_add(struct pool *pool, bool upgrade, pool_ready_fn *ready, void *arg)
+struct pool_wait *pool_wait_add(struct pool *pool, bool upgrade, pool_ready_fn *ready, void *arg)
 {
 	struct pool_wait *w = MEM_NEW(struct pool_wait);
 	w->pool = pool;
@@ -120,18 +64,21 @@ static void waiters_fail(struct pool *pool, const struct pool_failure *failure)
 	list_splice(&now, &pool->waiters);
 	struct list_node *n;
 	while ((n = list_first(&now)) != NULL)
-		wait_answer(CONTAINER_OF(n, struct pool_wait, node), NULL, failure);
+		wait_answer(CONTAINER_OF(n, struct pool_wait, node), NULL, false, failure);
 }
 
 /* -- connections
  * -----------------------------------------------------------------------------------------------
  */
 
-static void pool_check_idle(struct pool *pool)
+void pool_check_idle(struct pool *pool)
 {
-	bool idle = list_empty(&pool->conns) && list_empty(&pool->dialing) &&
-		list_empty(&pool->waiters);
-	if (idle && !list_linked(&pool->idle_node))
+	bool idle = pool->n_conns == 0 && pool->n_waiting == 0;
+	if (pool->removed)
+		return;
+	if (idle && pool->retired)
+		pool_remove(pool);
+	else if (idle && !list_linked(&pool->idle_node))
 		list_append(&pool->owner->idle, &pool->idle_node);
 	else if (!idle)
 		list_remove(&pool->idle_node);
@@ -141,6 +88,7 @@ static void conn_remove(struct pool_conn *pc)
 {
 	loop_timer_stop(&pc->retire);
 	list_remove(&pc->node);
+	list_remove(&pc->secure_node);
 	pc->pool->n_conns--;
 	pc->pool->owner->n_conns--;
 	pool_check_idle(pc->pool);
@@ -149,22 +97,37 @@ static void conn_remove(struct pool_conn *pc)
 
 static void on_conn_room(void *arg, struct http_conn *c)
 {
-	(void)c;
 	struct pool_conn *pc = OBJ_CAST(struct pool_conn, POOL_CONN_MAGIC, arg);
-	if (!list_empty(&pc->pool->waiters))
+	if (http_conn_room(c) > 0) {
+		list_remove(&pc->node);
+		list_prepend(&pc->pool->conns, &pc->node);
+	}
+	if (pc->pool->n_waiting > 0)
 		loop_defer(&pc->pool->serve);
 }
 
+/* An upstream that takes connections and ends them at once would have us dial for ever on behalf of
+ * those who wait. */
 static void on_conn_end(void *arg, struct http_conn *c, enum reason reason)
 {
 	(void)c;
-	(void)reason;
 	struct pool_conn *pc = OBJ_CAST(struct pool_conn, POOL_CONN_MAGIC, arg);
 	struct pool *pool = pc->pool;
+	bool used = pc->used;
 	pc->http = NULL;
 	conn_remove(pc);
-	if (!list_empty(&pool->waiters))
+	if (pool->n_waiting == 0)
+		return;
+	pool->fruitless = used ? 0 : pool->fruitless + 1;
+	if (pool->fruitless < POOL_FRUITLESS) {
 		loop_defer(&pool->serve);
+		return;
+	}
+	struct pool_failure f = {reason != REASON_OK ? reason : REASON_UPSTREAM_CLOSED, CERT_GOOD,
+		"the upstream ends connections before they carry a request"};
+	pool->fruitless = 0;
+	waiters_fail(pool, &f);
+	pool_check_idle(pool);
 }
 
 static const struct http_conn_events conn_events = {
@@ -186,14 +149,21 @@ static void on_connected(void *arg, struct io *io, const struct connect_failure 
 	pc->connect = NULL;
 	if (io == NULL) {
 		struct pool_failure f = {failure->reason, failure->verdict, failure->text};
+		pool->n_dialing--;
 		conn_remove(pc);
-		if (list_empty(&pool->conns) && list_empty(&pool->dialing))
+		/* Who waits may go elsewhere; to wait for the connections that are busy is no
+		 * help. */
+		if (pool->n_dialing == 0)
 			waiters_fail(pool, &f);
 		pool_check_idle(pool);
 		return;
 	}
+	pool->n_dialing--;
 	list_remove(&pc->node);
 	list_prepend(&pool->conns, &pc->node);
+	pc->generation = pool->owner->generation;
+	if (tls_io_peer_chain(io) != NULL)
+		list_append(&pool->owner->secure, &pc->secure_node);
 	pool->owner->opened++;
 	pc->http = http_conn_new(&pool->owner->http, io, HTTP_CLIENT, pool->version,
 		&pool->owner->limits, true, &conn_events, pc);
@@ -208,7 +178,9 @@ static void pool_dial(struct pool *pool)
 	pc->obj.magic = POOL_CONN_MAGIC;
 	pc->pool = pool;
 	loop_timer_init(&pc->retire, pool->owner->http.loop, on_retire, pc);
+	list_node_init(&pc->secure_node);
 	list_append(&pool->dialing, &pc->node);
+	pool->n_dialing++;
 	pool->n_conns++;
 	pool->owner->n_conns++;
 	pool_check_idle(pool);
@@ -217,37 +189,43 @@ static void pool_dial(struct pool *pool)
 
 /* A connection with room for such a request. The most recently used comes first: the others go idle
  * and are closed. */
-static struct pool_conn *pool_find(struct pool *pool, bool upgrade)
+struct pool_conn *pool_find(struct pool *pool, bool upgrade)
 {
+	int look = POOL_LOOK;
 	LIST_EACH(&pool->conns, n)
 	{
 		struct pool_conn *pc = CONTAINER_OF(n, struct pool_conn, node);
+		if (pool->version == HTTP_V1 && look-- == 0)
+			return NULL;
 		if (http_conn_room(pc->http) > 0 && (!upgrade || http_conn_settled(pc->http)))
 			return pc;
 	}
 	return NULL;
 }
 
-static struct http_stream *conn_open(struct pool_conn *pc, bool *reused)
+struct http_stream *pool_conn_open(struct pool_conn *pc, bool *reused)
 {
+	struct pool *pool = pc->pool;
 	*reused = pc->used;
 	pc->used = true;
+	pool->fruitless = 0;
+	struct http_stream *s = http_conn_open(pc->http);
 	list_remove(&pc->node);
-	list_prepend(&pc->pool->conns, &pc->node);
-	return http_conn_open(pc->http);
+	if (http_conn_room(pc->http) > 0)
+		list_prepend(&pool->conns, &pc->node);
+	else
+		list_append(&pool->conns, &pc->node);
+	return s;
 }
 
-/* How many connections the waiters would like to have made now. */
+/* Whether one more connection should be made for those who wait. */
 static bool pool_wants_dial(const struct pool *pool)
 {
-	size_t dialing = 0;
-	LIST_EACH(&pool->dialing, n)
-	dialing++;
 	if (pool->n_conns >= pool->owner->bounds.max_conns)
 		return false;
 	if (pool->version == HTTP_V1)
-		return dialing < pool->n_waiting;
-	if (dialing > 0)
+		return pool->n_dialing < pool->n_waiting;
+	if (pool->n_dialing > 0)
 		return false;
 	/* A shared connection that has not heard its peer's SETTINGS yet may soon have room for
 	 * those who wait. */
@@ -264,209 +242,44 @@ static bool pool_wants_dial(const struct pool *pool)
  * change the queue. */
 static bool pool_serve_one(struct pool *pool)
 {
+	bool any = pool_find(pool, false) != NULL, settled = pool_find(pool, true) != NULL;
 	LIST_EACH(&pool->waiters, n)
 	{
 		struct pool_wait *w = CONTAINER_OF(n, struct pool_wait, node);
-		struct pool_conn *pc = pool_find(pool, w->upgrade);
+		if (!any)
+			return false;
+		if (w->upgrade && !settled)
+			continue;
 		bool reused;
-		struct http_stream *s = pc != NULL ? conn_open(pc, &reused) : NULL;
-		if (s != NULL) {
-			wait_answer(w, s, NULL);
-			return true;
-		}
+		struct http_stream *s = pool_conn_open(pool_find(pool, w->upgrade), &reused);
+		ASSERT(s != NULL);
+		wait_answer(w, s, reused, NULL);
+		return true;
 	}
 	return false;
 }
 
 /* Gives connections with room to those who wait, in order, and dials for the rest. */
-static void pool_serve(struct pool *pool)
+void pool_serve(struct pool *pool)
 {
-	while (pool_serve_one(pool))
+	static const struct pool_failure retired = {REASON_NOT_PROCESSED, CERT_GOOD,
+		"the identity or the bundle changed while the request waited"};
+	if (pool->retired)
+		waiters_fail(pool, &retired);
+	while (pool->n_waiting > 0 && pool_serve_one(pool))
 		;
-	while (!list_empty(&pool->waiters) && pool_wants_dial(pool))
+	while (pool->n_waiting > 0 && pool_wants_dial(pool))
 		pool_dial(pool);
 	pool_check_idle(pool);
 }
 
-static void on_serve(void *arg)
-{
-	pool_serve(OBJ_CAST(struct pool, POOL_MAGIC, arg));
-}
-
-/* -- pools
- * -----------------------------------------------------------------------------------------------------
- */
-
-static size_t key_text(const struct pool_key *key, char *dst, size_t size)
-{
-	const struct connect_target *t = &key->target;
-	char to[ADDR_TEXT], from[ADDR_TEXT];
-	int n = snprintf(dst, size, "%s|%s|%s|%d|%d|%p|%.*s|%.*s", addr_format(&t->to, to),
-		t->from.family != ADDR_NONE ? addr_format_ip(&t->from, from) : "",
-		t->alpn != NULL ? t->alpn : "-", (int)key->version, (int)t->self, (void *)t->ctx,
-		STR_ARG(t->uid), STR_ARG(t->id));
-	ASSERT(n > 0);
-	return (size_t)n < size ? (size_t)n : 0;
-}
-
-static void pool_free(void *p)
-{
-	struct pool *pool = p;
-	tls_ctx_unref(&pool->target.ctx);
-	mem_free(pool);
-}
-
-static void pool_remove(struct pool *pool)
-{
-	list_remove(&pool->idle_node);
-	loop_task_cancel(&pool->serve);
-	map_remove(pool->owner->by_key, pool->key);
-	loop_defer_free(pool->owner->http.loop, pool, pool_free);
-}
-
-static struct pool *pool_new(struct pools *p, const struct pool_key *key, struct str text)
-{
-	while (map_count(p->by_key) >= p->bounds.max_pools && !list_empty(&p->idle))
-		pool_remove(CONTAINER_OF(list_first(&p->idle), struct pool, idle_node));
-	if (map_count(p->by_key) >= p->bounds.max_pools)
-		return NULL;
-	struct pool *pool = mem_alloc(sizeof(*pool) + text.n);
-	pool->obj.magic = POOL_MAGIC;
-	pool->owner = p;
-	list_node_init(&pool->idle_node);
-	list_init(&pool->conns);
-	list_init(&pool->dialing);
-	list_init(&pool->waiters);
-	pool->target = key->target;
-	pool->target.ctx = key->target.ctx != NULL ? tls_ctx_ref(key->target.ctx) : NULL;
-	(void)str_copy(pool->id, sizeof(pool->id), key->target.id);
-	(void)str_copy(pool->uid, sizeof(pool->uid), key->target.uid);
-	pool->target.id = str_from(pool->id);
-	pool->target.uid = str_from(pool->uid);
-	pool->version = key->version;
-	memcpy(pool + 1, text.p, text.n);
-	pool->key = str_make(pool + 1, text.n);
-	loop_task_init(&pool->serve, p->http.loop, on_serve, pool);
-	map_put(p->by_key, pool->key, pool);
-	return pool;
-}
-
-struct pools *pools_new(const struct http_env *http, const struct connect_env *connect,
-	const struct http_limits *limits, const struct pool_limits *bounds, uint64_t seed)
-{
-	struct pools *p = MEM_NEW(struct pools);
-	p->http = *http;
-	p->connect = connect;
-	p->limits = *limits;
-	p->limits.idle_timeout = bounds->idle_ns;
-	p->bounds = *bounds;
-	p->by_key = map_new(seed);
-	list_init(&p->idle);
-	return p;
-}
-
-/* Ends what the pool has; its connections leave the lists through their on_end or cancel. */
-static void pool_end(struct pool *pool)
+void pool_cancel_dials(struct pool *pool)
 {
 	struct list_node *n;
 	while ((n = list_first(&pool->dialing)) != NULL) {
 		struct pool_conn *pc = CONTAINER_OF(n, struct pool_conn, node);
 		connect_cancel(&pc->connect);
+		pool->n_dialing--;
 		conn_remove(pc);
 	}
-	LIST_EACH(&pool->conns, c)
-	http_conn_end(CONTAINER_OF(c, struct pool_conn, node)->http, REASON_DRAINING);
-}
-
-void pools_free(struct pools **pp)
-{
-	struct pools *p = *pp;
-	if (p == NULL)
-		return;
-	*pp = NULL;
-	struct map_entry *cursor = NULL;
-	struct str key;
-	void *value;
-	while (map_next(p->by_key, &cursor, &key, &value)) {
-		struct pool *pool = value;
-		ASSERT(list_empty(&pool->waiters));
-		pool_remove(pool);
-	}
-	map_free(&p->by_key);
-	mem_free(p);
-}
-
-struct http_stream *pools_acquire(struct pools *p, const struct pool_key *key, bool upgrade,
-	pool_ready_fn *ready, void *arg, struct pool_wait **wait, bool *reused)
-{
-	char text[POOL_KEY_MAX];
-	*wait = NULL;
-	*reused = false;
-	size_t n = key_text(key, text, sizeof(text));
-	if (n == 0)
-		return NULL;
-	struct pool *pool = map_get(p->by_key, str_make(text, n));
-	if (pool == NULL)
-		pool = pool_new(p, key, str_make(text, n));
-	if (pool == NULL)
-		return NULL;
-	struct pool_conn *pc = list_empty(&pool->waiters) ? pool_find(pool, upgrade) : NULL;
-	if (pc != NULL) {
-		struct http_stream *s = conn_open(pc, reused);
-		if (s != NULL)
-			return s;
-	}
-	if (pool->n_waiting >= p->bounds.max_waiting)
-		return NULL;
-	*wait = wait_add(pool, upgrade, ready, arg);
-	loop_defer(&pool->serve);
-	pool_check_idle(pool);
-	return NULL;
-}
-
-void pools_cancel(struct pool_wait **wait)
-{
-	struct pool_wait *w = *wait;
-	if (w == NULL)
-		return;
-	*wait = NULL;
-	struct pool *pool = w->pool;
-	wait_remove(w);
-	pool_check_idle(pool);
-}
-
-void pools_retire(struct pools *p)
-{
-	struct map_entry *cursor = NULL;
-	struct str key;
-	void *value;
-	while (map_next(p->by_key, &cursor, &key, &value)) {
-		struct pool *pool = value;
-		LIST_EACH(&pool->conns, n)
-		http_conn_drain(CONTAINER_OF(n, struct pool_conn, node)->http);
-	}
-}
-
-void pools_end(struct pools *p)
-{
-	struct map_entry *cursor = NULL;
-	struct str key;
-	void *value;
-	while (map_next(p->by_key, &cursor, &key, &value))
-		pool_end(value);
-}
-
-size_t pools_conns(const struct pools *p)
-{
-	return p->n_conns;
-}
-
-size_t pools_waiting(const struct pools *p)
-{
-	return p->n_waiting;
-}
-
-uint64_t pools_opened(const struct pools *p)
-{
-	return p->opened;
 }

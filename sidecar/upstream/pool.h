@@ -33,8 +33,8 @@ struct pool_failure {
 	const char *text; /* borrowed for the call */
 };
 
-/* stream is NULL on failure. Exactly once, never from inside pools_acquire. */
-typedef void pool_ready_fn(void *arg, struct http_stream *stream,
+/* stream is NULL on failure; reused as below. Exactly once, never from inside pools_acquire. */
+typedef void pool_ready_fn(void *arg, struct http_stream *stream, bool reused,
 	const struct pool_failure *failure);
 
 struct pools *pools_new(const struct http_env *http, const struct connect_env *connect,
@@ -55,8 +55,19 @@ struct http_stream *pools_acquire(struct pools *p, const struct pool_key *key, b
 	pool_ready_fn *ready, void *arg, struct pool_wait **wait, bool *reused);
 /* No call to ready after it. Safe on NULL. */
 void pools_cancel(struct pool_wait **wait);
-/* Connections finish what they carry and end; later requests make new ones (rotation, shutdown). */
-void pools_retire(struct pools *p);
+/*
+ * The identity or bundle changed: connections under another context than current finish what they
+ * carry and end, who waits for one fails with NOT_PROCESSED, and their pools go. Plaintext is left
+ * alone.
+ */
+void pools_retire(struct pools *p, const struct tls_ctx *current);
+/*
+ * Judges one upstream connection that was not judged since that generation began; false where none
+ * is left. is_good is told the generation at which it was judged before (0: when it was made);
+ * where it says no, the connection is reset.
+ */
+typedef bool pool_judge_fn(void *arg, const struct cert_chain *chain, uint32_t judged);
+bool pools_judge(struct pools *p, uint32_t generation, pool_judge_fn *is_good, void *arg);
 size_t pools_conns(const struct pools *p);
 size_t pools_waiting(const struct pools *p);
 uint64_t pools_opened(const struct pools *p);

@@ -1,0 +1,213 @@
+/*
+ * Open connections are judged again when the configuration changed: policy, mode, bundle,
+ * revocations. Works through flow->conns (not judged yet in front) and the pools in slices of a
+ * millisecond; started by flow.c.
+ */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "sidecar/flow/request.h"
+
+#define SLICE_NS NS_PER_MS
+
+/* -- chains
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* A leaf that ran out since then is no reason: HTTP connections were retired before, and raw ones
+ * may not be cut for a renewal that they cannot take part in. */
+static int64_t judging_time(const struct flow *f, const struct cert_chain *chain)
+{
+	int64_t now = (int64_t)(loop_wall(f->env.http.loop) / NS_PER_S);
+	int64_t end = cert_chain_leaf(chain)->not_after;
+	return now < end ? now : end;
+}
+
+enum cert_verdict flow_judge_chain(const struct flow *f, const struct cert_chain *chain,
+	uint32_t judged, bool server)
+{
+	if (chain == NULL)
+		return CERT_GOOD;
+	if (map_get(f->snap->revoked, cert_chain_leaf(chain)->serial) != NULL)
+		return CERT_REVOKED;
+	if (judged >= f->trust_generation)
+		return CERT_GOOD;
+	return cert_verify(chain, f->snap->bundle, judging_time(f, chain), server, NULL);
+}
+
+/* -- what a connection is refused for now
+ * ---------------------------------------------------------------------------------
+ */
+
+/* Why it may not go on; reason 0: it may. */
+struct objection {
+	int reason;
+	const char *label, *detail; /* static, or the connection's */
+};
+
+static struct objection judge_peer(struct conn *c)
+{
+	bool server = c->direction == SPAN_OUTBOUND;
+	enum cert_verdict v = flow_judge_chain(c->flow, c->peer_chain, c->trusted_at, server);
+	if (v != CERT_GOOD)
+		return (struct objection){
+			MESH_PEER_CERTIFICATE, cert_verdict_label(v), cert_verdict_text(v)};
+	c->trusted_at = c->flow->generation;
+	return (struct objection){0};
+}
+
+static struct objection judge_inbound(struct conn *c)
+{
+	const struct snapshot *snap = c->flow->snap;
+	struct objection o = judge_peer(c);
+	if (o.reason != 0)
+		return o;
+	if (!c->mesh_peer && snapshot_own_port(snap, c->orig.port).mtls == MTLS_STRICT)
+		return (struct objection){MESH_PLAINTEXT, NULL, "the mode is STRICT now"};
+	inbound_judge(c, snap);
+	if (!c->verdict.allowed)
+		return (struct objection){MESH_POLICY_CHANGED, NULL, c->rule};
+	return (struct objection){0};
+}
+
+/* -- what becomes of it
+ * ------------------------------------------------------------------------------------------
+ */
+
+static void say(struct conn *c, const struct objection *o)
+{
+	const struct reason_info *info = flow_reason(o->reason);
+	const char *label = o->label != NULL ? o->label : info->label;
+	char from[ADDR_TEXT];
+	telemetry_refused(c->flow->telemetry, c->direction, label);
+	log_at(c->flow->env.log, LOG_WARN, "flow", "open connection ended", LOG_Z("reason", label),
+		LOG_Z("text", info->text), LOG_Z("detail", o->detail),
+		LOG_Z("downstream", addr_format(&c->peer_addr, from)),
+		LOG_S("source_identity", c->peer.id), LOG_Z("policy", c->rule));
+}
+
+/* Requests whose head is not complete are judged when it is. */
+static void fail_requests(struct conn *c, const struct objection *o)
+{
+	LIST_EACH(&c->requests, n)
+	{
+		struct request *r = CONTAINER_OF(n, struct request, node);
+		if (r->head != NULL)
+			request_fail(r, o->reason, o->detail);
+	}
+}
+
+/* Policy is answered request by request, so that it may let the peer in again; a peer who is not to
+ * be trusted goes with all it has. */
+static void refuse_http(struct conn *c, const struct objection *o)
+{
+	fail_requests(c, o);
+	if (o->reason == MESH_POLICY_CHANGED)
+		return;
+	say(c, o);
+	http_conn_end(c->http, REASON_CANCELLED);
+}
+
+static void refuse_relay(struct conn *c, const struct objection *o)
+{
+	say(c, o);
+	tcp_abort(c, o->reason, o->detail);
+}
+
+/* A plaintext client that is still silent: it may not have an application's connection waiting for
+ * it any more, and is decided on when it speaks. */
+static void rejudge_silent(struct conn *c)
+{
+	if (c->connect == NULL && c->spec.io == NULL)
+		return;
+	if (c->direction == SPAN_INBOUND && judge_inbound(c).reason != 0)
+		raw_drop(c);
+}
+
+static void rejudge_inbound(struct conn *c)
+{
+	struct objection o = judge_inbound(c);
+	if (o.reason == 0)
+		return;
+	if (c->state == CONN_HTTP)
+		refuse_http(c, &o);
+	else if (c->state == CONN_RELAY)
+		refuse_relay(c, &o);
+	else
+		conn_refuse(c, o.reason, o.label, o.detail);
+}
+
+static void rejudge_conn(struct conn *c)
+{
+	struct objection o;
+	switch (c->state) {
+	case CONN_ACCEPTED:
+	case CONN_TLS:
+	case CONN_ENDED:
+		return; /* not judged yet */
+	case CONN_DETECT:
+		rejudge_silent(c);
+		return;
+	case CONN_INNER:
+	case CONN_CONNECT:
+		if (c->direction == SPAN_INBOUND)
+			rejudge_inbound(c);
+		return; /* what connects is judged when it has */
+	case CONN_RELAY:
+		if (c->direction == SPAN_INBOUND) {
+			rejudge_inbound(c);
+			return;
+		}
+		o = judge_peer(c);
+		if (o.reason != 0)
+			refuse_relay(c, &o);
+		return;
+	case CONN_HTTP:
+		conn_refresh(c); /* so that it keeps no old configuration alive */
+		if (c->direction == SPAN_INBOUND)
+			rejudge_inbound(c);
+		return;
+	}
+}
+
+/* False where all are judged. */
+static bool rejudge_next(struct flow *f)
+{
+	struct list_node *n = list_first(&f->conns);
+	if (n == NULL)
+		return false;
+	struct conn *c = CONTAINER_OF(n, struct conn, node);
+	if (c->generation == f->generation)
+		return false;
+	c->generation = f->generation;
+	list_remove(n);
+	list_append(&f->conns, n);
+	rejudge_conn(c);
+	return true;
+}
+
+/* The verdict on an upstream of the pools; it is counted and logged where it is bad. */
+static bool upstream_is_good(void *arg, const struct cert_chain *chain, uint32_t judged)
+{
+	struct flow *f = arg;
+	enum cert_verdict v = flow_judge_chain(f, chain, judged, true);
+	if (v == CERT_GOOD)
+		return true;
+	telemetry_refused(f->telemetry, SPAN_OUTBOUND, cert_verdict_label(v));
+	log_at(f->env.log, LOG_WARN, "flow", "upstream connection ended",
+		LOG_Z("reason", cert_verdict_label(v)), LOG_Z("text", cert_verdict_text(v)),
+		LOG_S("destination_identity", cert_chain_leaf(chain)->id.id));
+	return false;
+}
+
+void flow_on_judge(void *arg)
+{
+	struct flow *f = arg;
+	const struct clock *clock = loop_clock(f->env.http.loop);
+	uint64_t begun = clock_mono(clock);
+	while (rejudge_next(f) || pools_judge(f->pools, f->generation, upstream_is_good, f)) {
+		if (clock_mono(clock) - begun >= SLICE_NS) {
+			loop_next_turn(&f->judge);
+			return;
+		}
+	}
+}
