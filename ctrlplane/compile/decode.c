@@ -34,10 +34,12 @@ static const char *const our_kinds[] = {
 static void add_problem(struct decoder *d, enum problem_severity s, uint32_t line, struct str field,
 	struct str text)
 {
-	struct str object = object_title(&d->w->arena, &d->meta);
 	if (s == PROBLEM_ERROR && d->first_problem.n == 0)
 		d->first_problem = arena_printf(&d->w->arena, "%.*s%s%.*s", STR_ARG(field),
 			field.n > 0 ? ": " : "", STR_ARG(text));
+	if (problems_full(&d->w->problems, s))
+		return;
+	struct str object = object_title(&d->w->arena, &d->meta);
 	problems_add(&d->w->problems,
 		&(struct problem){.severity = s,
 			.file = d->meta.file,
@@ -57,6 +59,8 @@ void decode_tell(struct decoder *d, enum problem_severity s, const struct yaml_n
 {
 	char text[512];
 	va_list args;
+	if (problems_full(&d->w->problems, s))
+		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
@@ -263,8 +267,11 @@ static void decode_object(struct world *w, const char *file, const struct yaml_n
 	struct str api, struct str kind)
 {
 	struct decoder d = {.w = w,
-		.r = {.arena = &w->arena, .root = node, .report = on_problem},
-		.meta = {.file = arena_str(&w->arena, str_from(file)), .line = node->line}};
+		.r = {.arena = &w->arena,
+			.root = node,
+			.report = on_problem,
+			.max = PROBLEMS_OF_OBJECT},
+		.meta = {.file = str_from(file), .line = node->line}};
 	d.r.arg = &d;
 	d.meta.kind = STR("object");
 	if (!yaml_as_map(&d.r, node)) {
@@ -291,6 +298,7 @@ void world_add(struct world *w, const char *file, struct str bytes)
 {
 	struct yaml_error error;
 	const struct yaml_node *docs;
+	const char *name = arena_strdup(&w->arena, str_from(file));
 	w->files++;
 	if (yaml_parse(&w->arena, bytes, &docs, &error) != 0) {
 		problems_add(&w->problems,
@@ -302,5 +310,5 @@ void world_add(struct world *w, const char *file, struct str bytes)
 		return;
 	}
 	for (const struct yaml_node *doc = docs; doc != NULL; doc = doc->next)
-		decode_object(w, file, doc, STR_NULL, STR_NULL);
+		decode_object(w, name, doc, STR_NULL, STR_NULL);
 }

@@ -9,10 +9,19 @@ void problems_init(struct problems *l, struct arena *a)
 	*l = (struct problems){.arena = a};
 }
 
+bool problems_full(struct problems *l, enum problem_severity s)
+{
+	if (l->count[s] < PROBLEMS_MAX)
+		return false;
+	l->count[s]++;
+	return true;
+}
+
 void problems_add(struct problems *l, const struct problem *p)
 {
-	if (l->count[p->severity]++ >= PROBLEMS_MAX)
+	if (problems_full(l, p->severity))
 		return;
+	l->count[p->severity]++;
 	struct problem *copy = ARENA_NEW(l->arena, struct problem);
 	*copy = *p;
 	copy->file = arena_str(l->arena, p->file);

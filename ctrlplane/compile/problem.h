@@ -6,6 +6,7 @@
 #ifndef WEFT_CTRLPLANE_COMPILE_PROBLEM_H
 #define WEFT_CTRLPLANE_COMPILE_PROBLEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,8 @@
 
 /* Of each severity that many are kept, the rest is counted. */
 #define PROBLEMS_MAX 1000
+/* Of one object that many are told. */
+#define PROBLEMS_OF_OBJECT 100
 
 enum problem_severity {
 	PROBLEM_ERROR,   /* the object (or file) is refused whole */
@@ -39,6 +42,8 @@ struct problems {
 };
 
 void problems_init(struct problems *l, struct arena *a);
+/* True where the next one of this severity would only be counted; counts it then. */
+bool problems_full(struct problems *l, enum problem_severity s);
 /* Copies all strings. */
 void problems_add(struct problems *l, const struct problem *p);
 /* "FILE:LINE: Service shop/web: spec.ports[0].port: text"; warnings and notes say so after the

@@ -197,6 +197,8 @@ void world_tell(struct world *w, enum problem_severity s, const struct object_me
 {
 	char text[512];
 	va_list args;
+	if (problems_full(&w->problems, s))
+		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);

@@ -12,6 +12,15 @@
 
 /* -- reports ---------------------------------------------------------------------------------- */
 
+/* True where a problem is not to be reported; counts it then. */
+static bool beyond(struct yaml_reader *r)
+{
+	if (r->problems < r->max)
+		return false;
+	r->problems++;
+	return true;
+}
+
 static void report(struct yaml_reader *r, uint32_t line, struct str path, const char *fmt,
 	va_list args) __attribute__((format(printf, 4, 0)));
 
@@ -20,13 +29,15 @@ static void report(struct yaml_reader *r, uint32_t line, struct str path, const 
 {
 	char text[512];
 	vsnprintf(text, sizeof(text), fmt, args);
-	r->problems++;
 	r->report(r->arg, line, path, arena_str(r->arena, str_from(text)));
 }
 
 void yaml_problem(struct yaml_reader *r, const struct yaml_node *node, const char *fmt, ...)
 {
 	va_list args;
+	if (beyond(r))
+		return;
+	r->problems++;
 	va_start(args, fmt);
 	report(r, node->line, yaml_path(r->arena, r->root, node), fmt, args);
 	va_end(args);
@@ -36,6 +47,9 @@ void yaml_problem_at(struct yaml_reader *r, const struct yaml_node *map, const c
 	const char *fmt, ...)
 {
 	va_list args;
+	if (beyond(r))
+		return;
+	r->problems++;
 	struct str path = yaml_path(r->arena, r->root, map);
 	if (key != NULL)
 		path = arena_printf(r->arena, "%.*s%s%s", STR_ARG(path), path.n > 0 ? "." : "",
@@ -72,7 +86,8 @@ void yaml_check_keys(struct yaml_reader *r, const struct yaml_node *map, const c
 {
 	if (map == NULL || map->kind != YAML_MAP)
 		return;
-	for (const struct yaml_node *c = map->first; c != NULL; c = c->next) {
+	for (const struct yaml_node *c = map->first; c != NULL && r->problems < r->max;
+		c = c->next) {
 		const char *const *k = known;
 		struct yaml_node at = *c;
 		at.line = c->key_line;
@@ -90,6 +105,8 @@ void yaml_check_keys(struct yaml_reader *r, const struct yaml_node *map, const c
 
 static bool wrong(struct yaml_reader *r, const struct yaml_node *node, const char *expected)
 {
+	if (beyond(r))
+		return false;
 	struct str found = yaml_shown(r->arena, node);
 	yaml_problem(r, node, "expected %s, found %.*s", expected, STR_ARG(found));
 	return false;
@@ -98,6 +115,8 @@ static bool wrong(struct yaml_reader *r, const struct yaml_node *node, const cha
 bool yaml_as_str(struct yaml_reader *r, const struct yaml_node *node, struct str *out)
 {
 	if (node->kind == YAML_BOOL || node->kind == YAML_INT || node->kind == YAML_REAL) {
+		if (beyond(r))
+			return false;
 		struct str found = yaml_shown(r->arena, node);
 		yaml_problem(r, node, "expected a string, found %.*s; put it in quotes: \"%.*s\"",
 			STR_ARG(found), STR_ARG(found));

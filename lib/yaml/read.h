@@ -14,13 +14,14 @@
  * are in the reader's arena; path is empty for the object itself. */
 typedef void yaml_report_fn(void *arg, uint32_t line, struct str path, struct str text);
 
-/* On the caller's stack for one object; borrows all. problems counts what was reported. */
+/* On the caller's stack for one object; borrows all. problems counts what was wrong; only the first
+ * max of it is reported, so that a hostile file cannot make messages of all its bytes. */
 struct yaml_reader {
 	struct arena *arena;
 	const struct yaml_node *root; /* paths begin below it */
 	yaml_report_fn *report;
 	void *arg;
-	unsigned problems;
+	unsigned problems, max;
 };
 
 enum yaml_need { YAML_OPTIONAL, YAML_REQUIRED };

@@ -47,7 +47,8 @@ static const struct yaml_node *parse(struct fixture *f, const char *text)
 	struct yaml_error error;
 	const struct yaml_node *doc;
 	assert_int_equal(yaml_parse(&f->arena, str_from(text), &doc, &error), 0);
-	f->r = (struct yaml_reader){.arena = &f->arena, .root = doc, .report = on_report, .arg = f};
+	f->r = (struct yaml_reader){
+		.arena = &f->arena, .root = doc, .report = on_report, .arg = f, .max = 4};
 	f->said[0] = '\0';
 	return doc;
 }
@@ -169,6 +170,23 @@ static void test_keys(void **state)
 		"5 namespace: unknown field (did you mean namespaces?)\n");
 }
 
+/* What is beyond the bound is wrong all the same. */
+static void test_max(void **state)
+{
+	static const char *const known[] = {"alpha", NULL};
+	struct fixture *f = *state;
+	const struct yaml_node *doc = parse(f, "{b: 1, c: 1, d: 1}");
+	struct str s;
+	f->r.max = 2;
+	yaml_check_keys(&f->r, doc, known);
+	assert_int_equal(f->r.problems, 2);
+	assert_false(yaml_read_str(&f->r, doc, "d", YAML_REQUIRED, &s));
+	assert_null(yaml_read_map(&f->r, doc, "d", YAML_REQUIRED));
+	assert_null(yaml_read_map(&f->r, doc, "x", YAML_REQUIRED));
+	assert_int_equal(f->r.problems, 5);
+	assert_string_equal(f->said, "1 b: unknown field\n1 c: unknown field\n");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -176,6 +194,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_absent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wrong, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_max, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
