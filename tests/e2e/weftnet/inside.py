@@ -131,8 +131,8 @@ def attempt(pod, ip, port, payload=b"", uid=APP_UID, timeout=10):
     with s:
         try:
             s.sendall(payload)
-        except OSError:
-            pass
+        except OSError:  # this took the error, so that reading would report an orderly end
+            return read_all(s)[0], "reset"
         return read_all(s)
 
 
