@@ -45,6 +45,8 @@ static int build_endpoint(struct build *b, const Weft__Mesh__V1__Endpoint *in,
 	out->workload = build_str(b, in->workload);
 	out->meshed = in->meshed;
 	out->ready = in->ready;
+	if (out->uid.n > 0 && !cert_uid_valid(out->uid))
+		return build_fail(b, "uid", "at most 64 letters, digits, '-', '_' and '.'");
 	if (out->meshed && spiffe_parse(out->spiffe_id, false, &id, &why) != 0)
 		return build_fail(b, "spiffe_id", why);
 	e = build_mtls(b, in->mtls_mode, MTLS_STRICT, &out->mtls);
@@ -116,6 +118,8 @@ int build_workload(struct build *b, const Weft__Mesh__V1__Workload *in)
 	w->service = build_str(b, in->service);
 	if (w->name.n == 0 || w->uid.n == 0)
 		return build_fail(b, "name", "the pod's name and uid are required");
+	if (!cert_uid_valid(w->uid))
+		return build_fail(b, "uid", "at most 64 letters, digits, '-', '_' and '.'");
 	if (spiffe_format(id, sizeof(id), b->s->trust_domain, w->ns, w->service_account) != 0)
 		return build_fail(b, "service_account",
 			"namespace and service account must be DNS labels");

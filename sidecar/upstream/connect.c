@@ -9,14 +9,14 @@
 #include "lib/base/alloc.h"
 
 #define CONNECT_MAGIC 0x636e6374u
-#define ID_MAX 512
 
 /* Owned by itself: freed after done or by connect_cancel. References the TLS context. */
 struct connect {
 	struct obj_head obj;
 	const struct connect_env *env;
 	struct connect_target target;
-	char id[ID_MAX], uid[CERT_UID_MAX + 1];
+	char *id, *uid; /* what target.id and target.uid point to: a cut one would expect somebody
+			   else */
 	const char *alpn[2];
 	connect_done_fn *done;
 	void *arg;
@@ -29,6 +29,8 @@ static void connect_free(void *p)
 {
 	struct connect *c = p;
 	tls_ctx_unref(&c->target.ctx);
+	mem_free(c->id);
+	mem_free(c->uid);
 	mem_free(c);
 }
 
@@ -109,10 +111,8 @@ struct connect *connect_start(const struct connect_env *env, const struct connec
 	c->env = env;
 	c->target = *target;
 	c->target.ctx = target->ctx != NULL ? tls_ctx_ref(target->ctx) : NULL;
-	if (str_copy(c->id, sizeof(c->id), target->id) != 0)
-		c->id[0] = '\0'; /* an ID that long is refused at compile; an empty expectation
-				    fails the handshake */
-	(void)str_copy(c->uid, sizeof(c->uid), target->uid);
+	c->id = mem_strndup(target->id.n > 0 ? target->id.p : "", target->id.n);
+	c->uid = mem_strndup(target->uid.n > 0 ? target->uid.p : "", target->uid.n);
 	c->target.id = str_from(c->id);
 	c->target.uid = str_from(c->uid);
 	c->alpn[0] = target->alpn;

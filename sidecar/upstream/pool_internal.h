@@ -43,7 +43,7 @@ struct pool {
 	bool removed;
 	struct connect_target target;
 	enum http_version version;
-	char id[512], uid[CERT_UID_MAX + 1];
+	char *id, *uid; /* what target.id and target.uid point to */
 	struct loop_task serve;
 	struct str key; /* points behind the struct */
 };

