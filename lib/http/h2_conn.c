@@ -286,6 +286,13 @@ static void h2_on_trim(void *arg)
 
 /* -- making and freeing -- */
 
+/* CONTINUATION frames of a header block (RFC 9113 6.10): enough for whatever is to be answered with
+ * 431. */
+static size_t max_continuations(const struct http_limits *l)
+{
+	return (H2_FAR_BEYOND * l->header_bytes + 2 * l->target_bytes) / H2_FRAME_MAX + 8;
+}
+
 static nghttp2_option *h2_options(const struct h2 *h)
 {
 	const struct http_limits *l = &h->c->limits;
@@ -295,7 +302,9 @@ static nghttp2_option *h2_options(const struct h2 *h)
 	ASSERT(nghttp2_option_new(&opt) == 0);
 	nghttp2_option_set_no_auto_window_update(opt, 1);
 	nghttp2_option_set_max_outbound_ack(opt, l->control_frames);
-	nghttp2_option_set_max_send_header_block_length(opt, 2 * l->header_bytes + 65536);
+	nghttp2_option_set_max_send_header_block_length(opt,
+		2 * (l->header_bytes + l->target_bytes) + 16384);
+	nghttp2_option_set_max_continuations(opt, max_continuations(l));
 	/* A session that many share is not ended by its counters; nor is a client by late answers
 	 * to streams that it reset, which nghttp2 counts. */
 	bool strict = h->wary && h->c->role == HTTP_SERVER;

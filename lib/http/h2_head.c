@@ -6,8 +6,8 @@
 #include "lib/base/err.h"
 #include "lib/http/h2.h"
 
-/* Beyond that many times the limit the rest of a block is not even decoded for the stream. */
-#define FAR_BEYOND 4
+/* Of the pseudo fields beside target and authority. */
+#define PSEUDO_SLACK 1024
 
 void h2_block_begin(struct h2_stream *hs, bool trailers)
 {
@@ -84,6 +84,16 @@ static bool block_has_room(struct h2_block *b, const struct http_limits *limits,
 	return !b->over;
 }
 
+/* What is a start line in HTTP/1 does not count as fields: a message that is within the limits of
+ * one hop is within those of the next, whichever versions they speak. */
+static bool pseudo_has_room(struct h2_block *b, const struct http_limits *limits, size_t size)
+{
+	b->pseudo_size += size;
+	if (b->pseudo_size > 2 * limits->target_bytes + PSEUDO_SLACK)
+		b->over = true;
+	return !b->over;
+}
+
 int h2_block_field(struct h2_stream *hs, nghttp2_rcbuf *name, nghttp2_rcbuf *value, bool never)
 {
 	struct h2_block *b = &hs->block;
@@ -92,9 +102,13 @@ int h2_block_field(struct h2_stream *hs, nghttp2_rcbuf *name, nghttp2_rcbuf *val
 	bool pseudo = n.n > 0 && n.p[0] == ':';
 	bool crumb = !b->trailers && str_eq(n, STR("cookie"));
 
-	if (!block_has_room(b, &hs->s->conn->limits, nv.len + vv.len + 32,
-		    !pseudo && !(crumb && b->crumbs != NULL)))
-		return b->size / FAR_BEYOND > b->max ? ERR_LIMIT : 0;
+	size_t size = nv.len + vv.len + 32;
+	bool room = pseudo
+		? pseudo_has_room(b, &hs->s->conn->limits, size)
+		: block_has_room(b, &hs->s->conn->limits, size, !(crumb && b->crumbs != NULL));
+
+	if (!room)
+		return (b->size + b->pseudo_size) / H2_FAR_BEYOND > b->max ? ERR_LIMIT : 0;
 	if (pseudo) {
 		take_pseudo(hs, n, value);
 		return 0;

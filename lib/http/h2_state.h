@@ -16,10 +16,15 @@
 
 #define H2_PREFACE_LEN 24
 #define H2_FRAME_HEAD 9
+/* The longest payload that we permit and use (RFC 9113 4.2). */
+#define H2_FRAME_MAX 16384
 /* A stream that has more to send than this waits for its turn after each such piece. */
 #define H2_QUANTUM 16384
 /* Heads 1xx that one exchange may have. */
 #define H2_INTERIM_MAX 32
+/* Beyond that many times its limit the rest of a header block is not even decoded for the stream.
+ */
+#define H2_FAR_BEYOND 4
 
 /* What the first bytes of a frame say. */
 struct h2_frame {
@@ -86,7 +91,8 @@ struct h2_crumb {
 /* A header block while its fields come in. */
 struct h2_block {
 	struct http_fields *fields; /* of the head, or of the trailers */
-	size_t size, count, max;    /* RFC 9113 10.5.1 */
+	size_t size, count, max;    /* RFC 9113 10.5.1, but for pseudo fields */
+	size_t pseudo_size;
 	struct h2_crumb *crumbs, **crumbs_end;
 	size_t crumbs_size;
 	struct str status; /* :status of a response */

@@ -43,6 +43,60 @@ static void up_to_the_limit_is_served(void **state)
 	assert_int_equal(h2_nth(&w->server, 1)->head.fields.n, 4);
 }
 
+/* A path to the full, and fields to the full beside it, as HTTP/1 counts them too. */
+static void target_does_not_count_as_fields(void **state)
+{
+	struct h2_world *w = *state;
+	struct arena a;
+	char *path;
+
+	w->server.script = h2_serve_ok;
+	h2_world_pair(w, true);
+	arena_init(&a, NULL);
+	path = arena_alloc(&a, w->limits.target_bytes + 1);
+	memset(path, 'p', w->limits.target_bytes);
+	path[0] = '/';
+	path[w->limits.target_bytes] = '\0';
+	size_t left = w->limits.header_bytes - 4 * (7 + 32);
+	struct http_head h = h2_request_head(&a, "GET", path);
+
+	for (unsigned i = 0; i < 4; i++) {
+		size_t n = i == 0 ? left / 4 + left % 4 : left / 4;
+		char *value = arena_alloc(&a, n);
+
+		memset(value, 'v', n);
+		http_fields_add(&h.fields, STR("x-large"), str_make(value, n));
+	}
+	struct h2_x *fits = h2_open(&w->client, &h, true, NULL);
+	struct str *first = &h.fields.v[0].value;
+
+	*first = arena_printf(&a, "%.*sv", STR_ARG(*first));
+	struct h2_x *over = h2_open(&w->client, &h, true, NULL);
+
+	h2_world_run(w);
+	assert_int_equal(fits->head.status, 200);
+	assert_int_equal(over->head.status, 431);
+	arena_clear(&a);
+}
+
+/* More than nghttp2's own eight CONTINUATION frames, and beyond the limit still an answer. */
+static void wide_limits_need_many_frames(void **state)
+{
+	struct h2_world *w = *state;
+
+	w->limits.header_bytes = 256 * 1024;
+	w->limits.header_count = 1000;
+	w->server.script = h2_serve_ok;
+	h2_world_pair(w, true);
+	struct h2_x *fits = request_with(w, 250, 1000, true);
+	struct h2_x *over = request_with(w, 500, 1000, true);
+
+	h2_world_run(w);
+	assert_int_equal(fits->head.status, 200);
+	assert_int_equal(over->head.status, 431);
+	assert_int_equal(w->server.ends + w->client.ends, 0);
+}
+
 static void too_many_or_too_large_is_431(void **state)
 {
 	struct h2_world *w = *state;
@@ -352,6 +406,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		H2_TEST(up_to_the_limit_is_served),
+		H2_TEST(target_does_not_count_as_fields),
+		H2_TEST(wide_limits_need_many_frames),
 		H2_TEST(too_many_or_too_large_is_431),
 		H2_TEST(the_answer_precedes_the_reset),
 		H2_TEST(many_crumbs_are_one_field),
