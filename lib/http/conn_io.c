@@ -102,7 +102,8 @@ static void conn_read(struct http_conn *c)
 }
 
 /* Lingering: the peer shall find our last words before a reset, so what it still sends is taken and
- * dropped, up to a bound. */
+ * dropped until its time is over. No count of bytes ends it: the end would be the reset that takes
+ * our words from a client that is in the middle of a long body. */
 static void conn_drop(struct http_conn *c)
 {
 	ssize_t n = io_read(c->io, &c->in, READ_MAX);
@@ -110,9 +111,7 @@ static void conn_drop(struct http_conn *c)
 	buf_clear(&c->in);
 	if (n == ERR_AGAIN)
 		return;
-	if (n > 0)
-		c->lingered += (size_t)n;
-	if (n <= 0 || c->lingered > c->limits.drain_body_bytes)
+	if (n <= 0)
 		http_conn_finish(c);
 }
 

@@ -75,8 +75,8 @@ struct http_conn {
 	bool trusted, draining, eof, read_paused, reset_on_close;
 	bool fin_when_flushed; /* set by the codec: FIN after c->out, reading goes on */
 	bool fin_sent, write_blocked, write_failed;
-	unsigned wanted;            /* io interest that is set */
-	size_t lingered, read_size; /* bytes dropped while lingering; size of the next read */
+	unsigned wanted;  /* io interest that is set */
+	size_t read_size; /* of the next read */
 	enum reason reason;
 	const char *detail;
 	struct loop_task flush_task, read_task, room_task, end_task;

@@ -199,24 +199,18 @@ static void test_peer_that_takes_nothing(void **state)
 	finish(&f);
 }
 
-static void test_lingering_is_bounded(void **state)
+/* A peer in the middle of a long body reads our last words: only time ends the lingering. */
+static void test_lingering_is_bounded_in_time(void **state)
 {
 	struct fixture f;
 	char *kilo = run_of('x', 1024);
-	unsigned sent = 0;
 
 	(void)state;
 	begin_server(&f);
 	send_text(&f, "bad\r\n");
 	expect_wire_begins(&f, "HTTP/1.1 400 ");
-	while (!f.u.ended && sent++ < 1000)
+	for (size_t sent = 0; sent < 16 * f.w.limits.drain_body_bytes; sent += 1024)
 		wire_send(&f.x, str_make(kilo, 1024), 0, NULL);
-	assert_in_range(sent, f.w.limits.drain_body_bytes / 1024,
-		f.w.limits.drain_body_bytes / 1024 + 2);
-	finish(&f);
-	begin_server(&f);
-	send_text(&f, "bad\r\n");
-	expect_fin(&f);
 	assert_false(f.u.ended);
 	loop_sim_advance(f.w.loop, f.w.limits.linger_timeout + 1);
 	assert_true(f.u.ended);
@@ -273,7 +267,7 @@ int main(void)
 		cmocka_unit_test(test_idle_connection),
 		cmocka_unit_test(test_idle_exchange),
 		cmocka_unit_test(test_peer_that_takes_nothing),
-		cmocka_unit_test(test_lingering_is_bounded),
+		cmocka_unit_test(test_lingering_is_bounded_in_time),
 		cmocka_unit_test(test_window),
 	};
 

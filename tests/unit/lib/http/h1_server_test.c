@@ -282,6 +282,8 @@ static void test_early_answer_does_not_drain_for_ever(void **state)
 	expect_fin(&f);
 	for (unsigned i = 0; i < 300; i++)
 		wire_send(&f.x, str_make(kilo, 1024), 0, NULL);
+	assert_false(f.u.ended);
+	loop_sim_advance(f.w.loop, f.w.limits.linger_timeout + 1);
 	assert_true(f.u.ended);
 	finish(&f);
 	/* Nor does it wait for ever. */
