@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from conftest import make_mesh, url
-from weftnet import apps, http1, sock
+from conftest import make_mesh
+from weftnet import http1, sock
+from weftnet.world import RAW, HttpWorld
 
 HTTP = """
   server {
@@ -18,49 +19,13 @@ HTTP = """
     location /up/ { dav_methods PUT; }
   }
 """
-RAW = 9001
-
-
-class World:
-    """A client, nginx on port 80 of the service, and port 90 for scripted servers."""
-
-    def __init__(self, m):
-        self.client, self.web = m.pod("client"), m.pod("web", ports=[("http", 8080), ("http-raw", RAW)])
-        self.service = m.service("web", [{"name": "http", "port": 80, "targetPort": 8080},
-                                         {"name": "http-raw", "port": 90, "targetPort": RAW}])
-        files = os.path.join(self.web.dir, "files")
-        os.makedirs(os.path.join(files, "up"))
-        os.chmod(os.path.join(files, "up"), 0o777)
-        for name, text in (("static", "s" * 1000), ("ssi", "<!--# echo var='request_method' -->" + "x" * 1000)):
-            with open(os.path.join(files, name), "w") as f:
-                f.write(text)
-        self.nginx = apps.Nginx(self.web, HTTP, [8080])
-        m.start()
-
-    def curl(self, *args, check=True):
-        return self.client.exec("curl", "-sS", "-m", "20", *args, check=check).stdout
-
-    def open(self, family, port=80):
-        """(socket, file to read from) to the service."""
-        s = sock.connect(self.client, self.service.ip(family), port)
-        return s, s.makefile("rb")
-
-    def url(self, family, path="/hello", port=80):
-        return url(self.service.ip(family), port, path)
-
-    def agree(self, tags):
-        apps.agree(tags, lambda: [e["tag"] for e in self.nginx.records(os.path.commonprefix(tags))])
+FILES = {"static": "s" * 1000, "ssi": "<!--# echo var='request_method' -->" + "x" * 1000}
 
 
 @pytest.fixture(scope="module")
 def world():
     with make_mesh() as m:
-        yield World(m)
-
-
-def serve(world, script):
-    """A scripted server: script(socket, file) per connection; each must have returned without an error at the end."""
-    return sock.Server(world.web, RAW, lambda s: script(s, s.makefile("rb")))
+        yield HttpWorld(m, HTTP, FILES)
 
 
 # -- HTTP/1.0 ------------------------------------------------------------------------------------------------------------
@@ -120,7 +85,7 @@ def test_close_delimited_answer(world, family):
         tag = http1.read_request(f).get("x-tag")
         s.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n" + b"until the end " * 1000)
         server.seen.append(tag)
-    with serve(world, script) as server:
+    with world.serve(script) as server:
         s, f = world.open(family, 90)
         with s:
             s.sendall(http1.request(tag="close-delimited"))
@@ -162,7 +127,7 @@ def test_pipelined_answers_keep_order(world, family):
             m = http1.read_request(f)
             server.seen.append(m.get("x-tag"))
             s.sendall(http1.response(body=m.get("x-tag").encode() + b":" + m.body))
-    with serve(world, script) as server:
+    with world.serve(script) as server:
         s, f = world.open(family, 90)
         with s:
             s.sendall(b"".join(http1.request("POST" if i % 2 else "GET", tag=f"t{i}", body=b"b" * (i % 2 * i * 100))
@@ -180,7 +145,7 @@ def test_chunked_with_trailers_both_ways(world, family):
         server.seen.append((m.get("x-tag"), m.get("transfer-encoding"), m.body, m.trailers))
         s.sendall(http1.response(headers=[("Transfer-Encoding", "chunked"), ("Trailer", "x-sum")], length=False) +
                   http1.chunks([b"one", b"two" * 9000, b"3"], [("x-sum", "down"), ("x-more", "yes")]))
-    with serve(world, script) as server:
+    with world.serve(script) as server:
         s, f = world.open(family, 90)
         with s:
             s.sendall(http1.request("POST", tag="trailers", headers=[
@@ -236,7 +201,7 @@ def test_empty_request_bodies(world, family):
             m = http1.read_request(f)
             server.seen.append((m.get("x-tag"), m.get("content-length"), m.body))
             s.sendall(http1.response())
-    with serve(world, script) as server:
+    with world.serve(script) as server:
         s, f = world.open(family, 90)
         with s:
             for tag, headers, body in (("none", [], b""), ("zero", [("Content-Length", "0")], b""),
@@ -265,7 +230,7 @@ def test_expect_continue_comes_from_the_application(world, family):
         s.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         server.seen.append(http1.read_body(f, head).body)
         s.sendall(http1.response(body=b"thanks"))
-    with serve(world, script) as server:
+    with world.serve(script) as server:
         s, f = world.open(family, 90)
         with s:
             s.sendall(http1.request("POST", tag="waits", headers=[("Expect", "100-continue"), ("Content-Length", "4")]))
@@ -285,7 +250,7 @@ def test_expectation_refused(world, family, status):
         server.seen.append(head.get("x-tag"))
         s.sendall(http1.response(status, body=b"no"))
         server.seen.append(sock.read_all(s)[0])
-    with serve(world, script) as server:
+    with world.serve(script) as server:
         s, f = world.open(family, 90)
         with s:
             s.sendall(http1.request("POST", tag="refused", headers=[("Expect", "100-continue"), ("Content-Length", "4")]))
@@ -303,7 +268,7 @@ def test_early_hints(world, family):
         sock.wait_for("the client to see the hints", lambda: hinted)
         s.sendall(http1.response(body=b"final"))
     hinted = []
-    with serve(world, script) as server:
+    with world.serve(script) as server:
         s, f = world.open(family, 90)
         with s:
             s.sendall(http1.request(tag="hints"))

@@ -1,0 +1,101 @@
+"""HTTP/2 with prior knowledge on a raw socket by python3-h2, for what no real program does: exact header sizes,
+trailers, and seeing how each stream ended."""
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
+
+
+class Exchange:
+    """What came on one stream. reset: the error code of RST_STREAM, None without one; ended: END_STREAM came."""
+
+    def __init__(self):
+        self.headers, self.interim, self.body, self.trailers = None, [], b"", None
+        self.ended, self.reset = False, None
+
+    @property
+    def status(self):
+        return int(dict(self.headers)[":status"])
+
+    def get(self, name):
+        return dict(self.headers).get(name)
+
+    def over(self):
+        return self.ended or self.reset is not None
+
+
+class Client:
+    """One connection; run(ids) reads until those streams are over."""
+
+    def __init__(self, sock, authority="web"):
+        self.sock, self.authority, self.streams, self.gone = sock, authority, {}, None
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+        self.h2.initiate_connection()
+        self.flush()
+
+    def flush(self):
+        self.sock.sendall(self.h2.data_to_send())
+
+    def request(self, method="GET", path="/", headers=(), end=True):
+        number = self.h2.get_next_available_stream_id()
+        self.streams[number] = Exchange()
+        self.h2.send_headers(number, [(":method", method), (":scheme", "http"), (":authority", self.authority),
+                                      (":path", path), *headers], end_stream=end)
+        self.flush()
+        return number
+
+    def send(self, number, data, end=False):
+        """As much as the peer's window takes at a time."""
+        while data:
+            room = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
+            if room == 0:
+                self.step()
+                continue
+            self.h2.send_data(number, data[:room])
+            data = data[room:]
+            self.flush()
+        if end:
+            self.h2.end_stream(number)
+            self.flush()
+
+    def trailers(self, number, fields):
+        self.h2.send_headers(number, fields, end_stream=True)
+        self.flush()
+
+    def run(self, *numbers):
+        """The exchanges, over; or as far as they came where the connection ended."""
+        while self.gone is None and not all(self.streams[n].over() for n in numbers):
+            self.step()
+        found = [self.streams[n] for n in numbers]
+        return found[0] if len(found) == 1 else found
+
+    def step(self):
+        data = self.sock.recv(1 << 16)
+        if not data:
+            self.gone = self.gone or "end of stream"
+            return
+        for event in self.h2.receive_data(data):
+            self.take(event)
+        self.flush()
+
+    def take(self, event):
+        if isinstance(event, h2.events.ConnectionTerminated):
+            self.gone = f"GOAWAY {event.error_code}"
+            return
+        x = self.streams.get(getattr(event, "stream_id", None))
+        if x is None:
+            return
+        if isinstance(event, h2.events.ResponseReceived):
+            x.headers = event.headers
+        elif isinstance(event, h2.events.InformationalResponseReceived):
+            x.interim.append(event.headers)
+        elif isinstance(event, h2.events.TrailersReceived):
+            x.trailers = event.headers
+        elif isinstance(event, h2.events.DataReceived):
+            x.body += event.data
+            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded):
+            x.ended = True
+        elif isinstance(event, h2.events.StreamReset):
+            x.reset = event.error_code
