@@ -1,42 +1,18 @@
-"""Sockets of this process inside of a pod's network namespace, for raw clients and servers that must do what no
-real program does; and scripted servers on them, in threads."""
+"""Raw clients and scripted servers in pods, for what no real program does: sockets of this process (inside.py), and
+servers on them in threads."""
 
 import contextlib
-import ctypes
-import os
 import socket
 import struct
 import threading
 
+from . import inside
 from .proc import WAIT_S, wait_for
-
-CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _enter(fd):
-    if _libc.setns(fd, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
-
-
-@contextlib.contextmanager
-def inside(pod):
-    """The calling thread is in the pod's network: sockets made now stay there."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{pod.netns}", os.O_RDONLY)
-    try:
-        _enter(there)
-        yield
-    finally:
-        _enter(home)
-        os.close(home)
-        os.close(there)
 
 
 def connect(pod, ip, port, timeout=WAIT_S):
     """A connection from the pod; every call on it fails after timeout seconds."""
-    with inside(pod):
-        return socket.create_connection((ip, port), timeout=timeout)
+    return inside.connect(pod, ip, port, timeout=timeout)
 
 
 def read_all(s):
@@ -87,9 +63,7 @@ class Server:
         self.script, self.timeout, self.port = script, timeout, port
         self.seen, self.failed, self.accepted, self.closing = [], [], 0, False
         self._threads, self._open = [], []
-        with inside(pod):
-            self._listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True,
-                                                  backlog=512)
+        self._listener = inside.listen(pod, port)
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
