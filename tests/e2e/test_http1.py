@@ -39,7 +39,7 @@ def test_http10_curl(world, family):
 
 def test_http10_chunked_answer_has_no_coding(world, family):
     s, f = world.open(family)
-    with s:
+    with s, f:
         s.sendall(http1.request(target="/ssi", version="1.0", tag=f"coding-{family}"))
         m = http1.read_response(f)
         assert m.get("transfer-encoding") is None and m.body == b"GET" + b"x" * 1000
@@ -50,7 +50,7 @@ def test_http10_chunked_answer_has_no_coding(world, family):
 def test_http10_keep_alive(world, family):
     s, f = world.open(family)
     tags = [f"ka10-{family}/{i}" for i in range(5)]
-    with s:
+    with s, f:
         for tag in tags:
             s.sendall(http1.request(target="/hello", version="1.0", tag=tag, headers=[("Connection", "keep-alive")]))
             m = http1.read_response(f)
@@ -62,7 +62,7 @@ def test_http10_keep_alive(world, family):
 
 def test_http10_without_host(world, family):
     s, f = world.open(family)
-    with s:
+    with s, f:
         s.sendall(http1.request(target="/hello", version="1.0", host=None, tag=f"nohost-{family}"))
         assert http1.read_response(f).body == b"hello\n"
     world.agree([f"nohost-{family}"])
@@ -87,7 +87,7 @@ def test_close_delimited_answer(world, family):
         server.seen.append(tag)
     with world.serve(script) as server:
         s, f = world.open(family, 90)
-        with s:
+        with s, f:
             s.sendall(http1.request(tag="close-delimited"))
             m = http1.read_response(f)
         assert m.body == b"until the end " * 1000 and m.get("transfer-encoding") == "chunked"
@@ -112,7 +112,7 @@ def test_pipelining(world, family, path, answer):
     """All requests at once, bodies between them; answers in order."""
     tags = [f"pipe{path[1:]}{family}-{i}" for i in range(100)]
     s, f = world.open(family)
-    with s:
+    with s, f:
         s.sendall(b"".join(http1.request(target=path, tag=tag) for tag in tags))
         for _ in tags:
             m = http1.read_response(f)
@@ -129,7 +129,7 @@ def test_pipelined_answers_keep_order(world, family):
             s.sendall(http1.response(body=m.get("x-tag").encode() + b":" + m.body))
     with world.serve(script) as server:
         s, f = world.open(family, 90)
-        with s:
+        with s, f:
             s.sendall(b"".join(http1.request("POST" if i % 2 else "GET", tag=f"t{i}", body=b"b" * (i % 2 * i * 100))
                                for i in range(50)))
             for i in range(50):
@@ -147,7 +147,7 @@ def test_chunked_with_trailers_both_ways(world, family):
                   http1.chunks([b"one", b"two" * 9000, b"3"], [("x-sum", "down"), ("x-more", "yes")]))
     with world.serve(script) as server:
         s, f = world.open(family, 90)
-        with s:
+        with s, f:
             s.sendall(http1.request("POST", tag="trailers", headers=[
                 ("Transfer-Encoding", "chunked"), ("TE", "trailers"), ("Trailer", "x-sum")]))
             s.sendall(http1.chunks([b"a" * 10, b"b" * 70000], [("x-sum", "up"), ("X-Forwarded-Client-Cert", "URI=evil")]))
@@ -169,7 +169,7 @@ def test_curl_uploads_chunked(world, family):
 
 def test_head(world, family):
     s, f = world.open(family)
-    with s:
+    with s, f:
         for i in range(3):  # a body would be taken for the next answer
             s.sendall(http1.request("HEAD", "/static", tag=f"head{family}-{i}"))
             m = http1.read_response(f, "HEAD")
@@ -179,7 +179,7 @@ def test_head(world, family):
 
 def test_bodyless_answers(world, family):
     s, f = world.open(family)
-    with s:
+    with s, f:
         s.sendall(http1.request(target="/static", tag=f"bodyless{family}-0"))
         first = http1.read_response(f)
         s.sendall(http1.request(target="/static", tag=f"bodyless{family}-1",
@@ -203,7 +203,7 @@ def test_empty_request_bodies(world, family):
             s.sendall(http1.response())
     with world.serve(script) as server:
         s, f = world.open(family, 90)
-        with s:
+        with s, f:
             for tag, headers, body in (("none", [], b""), ("zero", [("Content-Length", "0")], b""),
                                        ("chunk", [("Transfer-Encoding", "chunked")], b"0\r\n\r\n")):
                 s.sendall(http1.request("POST", tag=tag, headers=headers, body=body))
@@ -232,7 +232,7 @@ def test_expect_continue_comes_from_the_application(world, family):
         s.sendall(http1.response(body=b"thanks"))
     with world.serve(script) as server:
         s, f = world.open(family, 90)
-        with s:
+        with s, f:
             s.sendall(http1.request("POST", tag="waits", headers=[("Expect", "100-continue"), ("Content-Length", "4")]))
             assert http1.read_head(f).status == 100
             assert server.seen == [("waits", "100-continue")]
@@ -252,7 +252,7 @@ def test_expectation_refused(world, family, status):
         server.seen.append(sock.read_all(s)[0])
     with world.serve(script) as server:
         s, f = world.open(family, 90)
-        with s:
+        with s, f:
             s.sendall(http1.request("POST", tag="refused", headers=[("Expect", "100-continue"), ("Content-Length", "4")]))
             m = http1.read_response(f)
             assert m.status == int(status[:3]) and m.body == b"no" and not m.interim
@@ -270,7 +270,7 @@ def test_early_hints(world, family):
     hinted = []
     with world.serve(script) as server:
         s, f = world.open(family, 90)
-        with s:
+        with s, f:
             s.sendall(http1.request(tag="hints"))
             first = http1.read_head(f)
             assert first.status == 103 and first.get("link") == "</a.css>; rel=preload"

@@ -73,7 +73,7 @@ def test_413_while_the_body_comes_http2(world, family):
 def test_413_raw_client_reads_the_answer_whole(world, family):
     """The client sends its body first and reads only then: the answer must still be there."""
     s, f = world.open(family)
-    with s:
+    with s, f:
         s.sendall(http1.request("PUT", "/up/x", tag=f"early-raw{family}", body=b"x" * 150000))
         m = http1.read_response(f)
         assert m.status == 413 and b"413 Request Entity Too Large" in m.body
@@ -89,7 +89,7 @@ def test_early_success_is_a_success(world, family):
     answered = []
     with world.serve(script) as server:
         s, f = world.open(family, 90)
-        with s:
+        with s, f:
             s.sendall(http1.request("POST", tag="early-ok", headers=[("Content-Length", str(BODY))]))
             s.sendall(b"x" * 100000)
             m = http1.read_response(f)
@@ -155,8 +155,8 @@ def test_wider_bounds(wide, family):
 
 
 def test_wider_bounds_http2(wide, family):
-    s, _ = wide.open(family, 81)
-    with s:
+    s, f = wide.open(family, 81)
+    with s, f:
         c = http2.Client(s)
         fields = [(f"x-w{i}", "w" * 1000) for i in range(230)] + [("x-big", "here")]
         fits = c.request(headers=fields + [("x-tag", f"wide2{family}-fits")])

@@ -99,3 +99,41 @@ class Client:
             x.ended = True
         elif isinstance(event, h2.events.StreamReset):
             x.reset = event.error_code
+
+
+class Server:
+    """The server's end of a connection, for scripts."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.h2.initiate_connection()
+        self.flush()
+
+    def flush(self):
+        self.sock.sendall(self.h2.data_to_send())
+
+    def wait_request(self):
+        """The stream of the next request whose head has come."""
+        while True:
+            data = self.sock.recv(1 << 16)
+            if not data:
+                raise EOFError("no request")
+            events = self.h2.receive_data(data)
+            self.flush()
+            for event in events:
+                if isinstance(event, h2.events.RequestReceived):
+                    return event.stream_id
+
+    def answer(self, number, status, body, end=False):
+        self.h2.send_headers(number, [(":status", str(status))])
+        self.h2.send_data(number, body, end_stream=end)
+        self.flush()
+
+    def reset(self, number, code):
+        self.h2.reset_stream(number, code)
+        self.flush()
+
+    def goaway(self, code):
+        self.h2.close_connection(code)
+        self.flush()

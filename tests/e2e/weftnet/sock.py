@@ -49,9 +49,15 @@ def read_exactly(s, size):
     return bytes(got)
 
 
-def reset(s):
-    """Closes with RST."""
+def reset(s, f=None):
+    """Closes with RST; f: the file made from the socket, which would keep it open."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    close(s, f)
+
+
+def close(s, f=None):
+    if f is not None:
+        f.close()
     s.close()
 
 

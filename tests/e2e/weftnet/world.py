@@ -42,7 +42,7 @@ class HttpWorld:
     def ask(self, family, request, port=80, method="GET"):
         """One raw request on a connection of its own; the response."""
         s, f = self.open(family, port)
-        with s:
+        with s, f:
             s.sendall(request)
             return http1.read_response(f, method)
 
@@ -55,7 +55,10 @@ class HttpWorld:
 
     def serve(self, script):
         """A scripted server behind port 90: script(socket, file) per connection."""
-        return sock.Server(self.web, RAW, lambda s: script(s, s.makefile("rb")))
+        def run(s):
+            with s.makefile("rb") as f:
+                script(s, f)
+        return sock.Server(self.web, RAW, run)
 
     def access(self, pod, **want):
         """Access log events of a pod's sidecar with these values."""
