@@ -115,7 +115,10 @@ all_objects := $(call objects,$(our_c) $(support_c) $(unit_c) $(mem_c) $(fuzz_c)
 
 # --- what changes with flags and with the set of files ---
 
-ifeq ($(filter-out help clean deps format check check-%,$(or $(MAKECMDGOALS),all)),)
+# Goals that build nothing in this make, but in a sub-make at most: `make deps` may install a compiler first.
+submake_goals := demo test asan asan-e2e clang fuzz bench ready
+ifeq ($(filter-out help clean deps format check check-layers check-size check-banned check-format \
+		$(submake_goals),$(or $(MAKECMDGOALS),all)),)
 no_build := yes
 endif
 
@@ -210,7 +213,7 @@ ready:
 
 demo: ready ## show the mesh at work on real programs (CHECK=1 ends by itself)
 	$(submake) all
-	WEFT_BUILD=$(B) demo/run
+	@WEFT_BUILD=$(B) exec demo/run
 
 test: ready ## unit, memory and end-to-end tests
 	$(submake) tests

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from conftest import make_mesh, url
+from weftnet import wait_for
 
 NGINX = """
 daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log stderr;
@@ -44,10 +45,11 @@ def shop():
 
 def test_get_through_both_sidecars(shop, family):
     m, client, web, _ = shop
+    seen = len(web.log())
     done = client.exec("curl", "-sS", "-m", "10", url(m.services["web"].ip(family), 80))
     assert f"hello from {web.ip(family)}" in done.stdout
     assert f"URI={client.spiffe_id}" in done.stdout
-    event = [e for e in web.log() if e.get("room") == "access"][-1]
+    event = wait_for("its event", lambda: [e for e in web.log()[seen:] if e.get("room") == "access"])[-1]
     assert event["source_identity"] == client.spiffe_id
     assert event["status"] == 200 and event["tls"] == "mtls"
 
