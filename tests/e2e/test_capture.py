@@ -22,7 +22,9 @@ import pytest
 from weftnet.mesh import SIDECAR
 from weftnet.proc import Proc, run, wait_for
 
-PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "capture_peer.py")
+# Its text, not its path: it runs as users who may not look into this folder (a checkout below /root).
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "capture_peer.py")) as peer_file:
+    PEER = peer_file.read()
 POD4, POD6, PEER4, PEER6 = "10.201.0.2", "fd01:201::2", "10.201.0.3", "fd01:201::3"
 # the unprivileged users of these tests must be able to run it
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
@@ -57,10 +59,10 @@ class Namespace:
 
     def peer(self, *args, uid=APP, gid=None):
         """One line of a capture_peer.py that ends by itself."""
-        return self.run(PYTHON, PEER, *args, uid=uid, gid=gid).stdout.strip()
+        return self.run(PYTHON, "-c", PEER, *args, uid=uid, gid=gid).stdout.strip()
 
     def spawn(self, *args, uid=APP, ready="ready"):
-        proc = Proc("-".join(map(str, args)), self.enter(PYTHON, PEER, *args, uid=uid),
+        proc = Proc("-".join(map(str, args)), self.enter(PYTHON, "-c", PEER, *args, uid=uid),
                     os.path.join(self.dir, f"{uuid.uuid4().hex}.log"))
         self.procs.append(proc)
         proc.wait_text(ready)

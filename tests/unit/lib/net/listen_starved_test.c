@@ -129,7 +129,8 @@ static void test_waits_without_spinning_and_recovers(void **state)
 	loop_timer_start(&s->check, 300 * NS_PER_MS);
 	loop_run(s->w.loop);
 	assert_int_equal(s->n_accepted, 4);
-	assert_true(s->turns < 20);
+	assert_true(s->turns <
+		100); /* six tries of three or four turns; spinning makes thousands */
 	assert_true(listener_starved(s->l) >= 2);
 	assert_int_equal(count_resets(s), 0);
 }
