@@ -45,6 +45,7 @@ def connect(pod, ip, port, uid=APP_UID, timeout=10):
     def dial():
         s = socket.socket(family, socket.SOCK_STREAM)
         s.settimeout(timeout)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             s.connect((ip, port))
         except BaseException:
