@@ -3,7 +3,8 @@ HTTP/1. A row is (name, fields, data, trailers, verdict): data None ends the str
 
   REFUSE  the stream is refused (RST_STREAM, or 4xx and 5xx); nothing reaches the application
   CUT     the fault comes after the head; the request never becomes whole
-  EMPTY   as CUT, but the head says that there is no body and may have become a request by itself
+  EMPTY   as CUT, but the head says that there is no body and may have become a request by itself,
+           and been answered
   PASS    goes on"""
 
 REFUSE, CUT, EMPTY, PASS = "refuse", "cut", "empty", "pass"
