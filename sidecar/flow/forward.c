@@ -133,6 +133,15 @@ static int grpc_status_of(const struct http_fields *fields)
 	return s.n > 0 && str_to_u64(s, 99, &v) == 0 ? (int)v : -1;
 }
 
+/* gRPC over HTTP/2 proper: gRPC-Web, which begins alike, has no trailers. */
+static bool is_grpc(const struct http_head *head)
+{
+	struct str type = http_fields_get(&head->fields, STR("content-type"));
+	struct str name = STR("application/grpc");
+	return head->length == HTTP_LENGTH_UNKNOWN && str_starts_nocase(type, name) &&
+		(type.n == name.n || type.p[name.n] == '+' || type.p[name.n] == ';');
+}
+
 static void commit(struct request *r, const struct http_head *head)
 {
 	r->committed = true;
@@ -141,6 +150,7 @@ static void commit(struct request *r, const struct http_head *head)
 	r->span.status = head->status;
 	if (r->grpc)
 		r->span.grpc_status = grpc_status_of(&head->fields);
+	r->grpc_open = r->grpc && r->down_version == HTTP_V2 && is_grpc(head);
 	r->tunnel = r->head->protocol.n > 0 && head->status == 101;
 	if (r->tunnel) /* a request no more: idle time bounds it */
 		loop_timer_stop(&r->timer);

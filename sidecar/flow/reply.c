@@ -4,17 +4,22 @@
  */
 #include "sidecar/flow/request.h"
 
+static void add_grpc_status(struct request *r, const struct reason_info *info,
+	struct http_fields *fields)
+{
+	http_fields_add(fields, STR("grpc-status"),
+		arena_printf(fields->arena, "%u", info->grpc_status));
+	http_fields_add(fields, STR("grpc-message"),
+		arena_printf(fields->arena, "weft: %s (%s)", info->text, info->label));
+	r->span.grpc_status = info->grpc_status;
+}
+
 static void reply_grpc(struct request *r, const struct reason_info *info, struct http_head *head)
 {
-	struct arena *a = head->fields.arena;
 	head->status = 200;
 	http_fields_add(&head->fields, STR("content-type"), STR("application/grpc"));
-	http_fields_add(&head->fields, STR("grpc-status"),
-		arena_printf(a, "%u", info->grpc_status));
-	http_fields_add(&head->fields, STR("grpc-message"),
-		arena_printf(a, "weft: %s (%s)", info->text, info->label));
+	add_grpc_status(r, info, &head->fields);
 	r->span.status = 200;
-	r->span.grpc_status = info->grpc_status;
 	stream_send_head(r->down, head, true);
 }
 
@@ -36,6 +41,15 @@ static void reply_text(struct request *r, const struct reason_info *info, struct
 	stream_send_body(r->down, &body, true);
 }
 
+/* Of the request's body no more is wanted. */
+static void stop_body(struct request *r)
+{
+	if (r->body_end || r->stopped)
+		return;
+	r->stopped = true;
+	stream_stop(r->down);
+}
+
 void reply_reason(struct request *r, int reason)
 {
 	const struct reason_info *info = flow_reason(reason);
@@ -47,8 +61,24 @@ void reply_reason(struct request *r, int reason)
 		reply_grpc(r, info, &head);
 	else
 		reply_text(r, info, &head);
-	if (!r->body_end && !r->stopped) {
-		r->stopped = true;
-		stream_stop(r->down);
+	stop_body(r);
+}
+
+/* A reset would tell a gRPC caller INTERNAL, whatever happened; its messages have lengths of their
+ * own, so that trailers make no torn one whole. */
+void reply_cut(struct request *r, int reason)
+{
+	const struct reason_info *info = flow_reason(reason);
+	struct http_fields trailers;
+	if (!r->grpc_open || r->response_done) {
+		stream_reset(r->down,
+			reason < REASON_COUNT ? (enum reason)reason : REASON_CANCELLED);
+		return;
 	}
+	http_fields_init(&trailers, stream_arena(r->down));
+	http_fields_add(&trailers, STR("x-weft-reason"), str_from(info->label));
+	add_grpc_status(r, info, &trailers);
+	r->response_done = true;
+	stream_send_trailers(r->down, &trailers);
+	stop_body(r);
 }

@@ -219,8 +219,7 @@ void request_fail(struct request *r, int reason, const char *detail)
 	buf_clear(&r->held);
 	buf_clear(&r->replay);
 	if (r->committed)
-		stream_reset(r->down,
-			reason < REASON_COUNT ? (enum reason)reason : REASON_CANCELLED);
+		reply_cut(r, reason);
 	else
 		reply_reason(r, reason);
 	if (r->unconsumed > 0 && r->down != NULL)

@@ -69,6 +69,7 @@ struct request {
 	struct http_fields *trailers;
 	/* response */
 	bool committed, response_done, tunnel, grpc, failed;
+	bool grpc_open; /* a gRPC response has begun: its status is still to come, in trailers */
 	int last_reason;
 	char last_text[224];
 	struct loop_timer timer;
@@ -108,6 +109,9 @@ void forward_up_room(struct request *r);
 
 /* reply.c: answers for ourselves; the head must not have gone out. */
 void reply_reason(struct request *r, int reason);
+/* The response has begun: ends it with the reason where its protocol can say it, else by a reset.
+ */
+void reply_cut(struct request *r, int reason);
 
 /* headers.c */
 /* Removes every field that only Weft may set, in every spelling. Returns how many. */
