@@ -61,23 +61,23 @@ static void on_poll(void *arg)
 	if (stat(w->path, &now) != 0)
 		return;
 	bool changed = now.st_ino != w->last.st_ino || now.st_size != w->last.st_size ||
-		now.st_mtim.tv_sec != w->last.st_mtim.tv_sec ||
-		now.st_mtim.tv_nsec != w->last.st_mtim.tv_nsec;
+		now.st_ctim.tv_sec != w->last.st_ctim.tv_sec ||
+		now.st_ctim.tv_nsec != w->last.st_ctim.tv_nsec;
 	w->last = now;
 	if (changed)
 		w->fn(w->arg);
 }
 
+/* IN_ATTRIB: a file that was refused for its owner or mode is read when that has been mended. */
 static int open_inotify(const char *path)
 {
+	const uint32_t events = IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB;
 	char *folder = mem_strdup(path);
 	char *slash = strrchr(folder, '/');
 	if (slash != NULL)
 		*(slash == folder ? slash + 1 : slash) = '\0';
 	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (fd >= 0 &&
-		inotify_add_watch(fd, slash != NULL ? folder : ".", IN_MOVED_TO | IN_CLOSE_WRITE) <
-			0) {
+	if (fd >= 0 && inotify_add_watch(fd, slash != NULL ? folder : ".", events) < 0) {
 		close(fd);
 		fd = -1;
 	}

@@ -222,3 +222,20 @@ def test_stale(lab):
         assert pod.metric("weft_connections_refused_total", direction="outbound", reason="stale") == 2
         pod.compile()
         wait_for("ready again", lambda: pod.admin("/healthz/ready")[0] == 200)
+
+
+def test_a_mended_owner_or_mode_is_enough(lab):
+    """Put in place by root and given to the sidecar only then: it is not forgotten after the refusal."""
+    for put, mend in ((lambda: os.chown(lab.web.state + ".tmp", 0, 0),
+                       lambda: os.chown(lab.web.state, PROXY_UID, PROXY_UID)),
+                      (lambda: os.chmod(lab.web.state + ".tmp", 0o644), lambda: os.chmod(lab.web.state, 0o600))):
+        taken, refused = lab.web.sidecar.text().count("configuration in force"), lab.web.metric("weft_state_refused_total")
+        with open(lab.web.state + ".tmp", "wb") as f:
+            f.write(lab.compile_for(lab.web))
+        os.chmod(f.name, 0o600)
+        os.chown(f.name, PROXY_UID, PROXY_UID)
+        put()
+        os.rename(f.name, lab.web.state)
+        wait_for("the refusal", lambda: lab.web.metric("weft_state_refused_total") > refused)
+        mend()
+        wait_for("the state", lambda: lab.web.sidecar.text().count("configuration in force") > taken)
