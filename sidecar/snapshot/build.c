@@ -29,11 +29,28 @@ struct str build_str(struct build *b, const char *z)
 int build_addr(struct build *b, const char *field, const ProtobufCBinaryData *bytes,
 	struct addr *out)
 {
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	memset(out, 0, sizeof(*out));
 	if (bytes->len != 4 && bytes->len != 16)
 		return build_fail(b, field, "an address has 4 or 16 bytes");
+	/* The kernel takes ::ffff:127.0.0.1 for 127.0.0.1, whatever we compare it with. */
+	if (bytes->len == 16 && memcmp(bytes->data, mapped, sizeof(mapped)) == 0)
+		return build_fail(b, field, "an IPv4 address has 4 bytes");
 	out->family = bytes->len == 4 ? ADDR_V4 : ADDR_V6;
 	memcpy(out->bytes, bytes->data, bytes->len);
+	return 0;
+}
+
+int build_unicast(struct build *b, const char *field, const ProtobufCBinaryData *bytes,
+	struct addr *out)
+{
+	int e = build_addr(b, field, bytes, out);
+	if (e != 0)
+		return e;
+	if (addr_is_loopback(out) || addr_is_link_local(out) || addr_is_multicast(out) ||
+		addr_is_any(out))
+		return build_fail(b, field,
+			"loopback, link-local, multicast and any are nobody's");
 	return 0;
 }
 
@@ -200,7 +217,8 @@ static int build_all(struct build *b, const Weft__Mesh__V1__State *st)
  * ----------------------------------------------------------------------------------------------------
  */
 
-/* Identity: the leaf must be that of the workload's own record, and ours to use. */
+/* Identity: what we can prove to have. Whether it is that of the workload's own record is for those
+ * who are called with it to judge. */
 static int join_identity(struct build *b, const Weft__Mesh__V1__State *st)
 {
 	struct snapshot *s = b->s;
@@ -232,13 +250,12 @@ static int index_add(struct build *b, struct map *map, const struct addr *a, voi
 	return build_fail(b, "addresses", why);
 }
 
-static int join_indexes(struct build *b, const Weft__Mesh__V1__State *st, uint64_t seed)
+static int join_indexes(struct build *b, uint64_t seed)
 {
 	struct snapshot *s = b->s;
 	int e = 0;
 	s->by_vip = map_new(seed);
 	s->by_pod = map_new(seed);
-	s->revoked = map_new(seed);
 	for (size_t i = 0; i < s->n_services; i++) {
 		struct mesh_service *svc = &s->services[i];
 		for (size_t j = 0; j < svc->n_vips && e == 0; j++)
@@ -253,9 +270,33 @@ static int join_indexes(struct build *b, const Weft__Mesh__V1__State *st, uint64
 		if (e == 0)
 			e = index_add(b, s->by_pod, &pod->endpoint.v6, pod, pod->endpoint.name.p);
 	}
-	for (size_t i = 0; i < st->n_revoked_serials; i++)
-		map_put(s->revoked, str_from(st->revoked_serials[i]), s);
 	return e;
+}
+
+/* As leaves have it (struct cert_leaf). */
+static bool is_serial(struct str s)
+{
+	if (s.n == 0 || s.n % 2 != 0 || (s.n > 2 && str_starts(s, STR("00"))))
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if ((s.p[i] < '0' || s.p[i] > '9') && (s.p[i] < 'a' || s.p[i] > 'f'))
+			return false;
+	return true;
+}
+
+static int build_revoked(struct build *b, const Weft__Mesh__V1__State *st, uint64_t seed)
+{
+	b->resource = "(revoked)";
+	b->s->revoked = map_new(seed);
+	for (size_t i = 0; i < st->n_revoked_serials; i++) {
+		struct str serial = str_from(st->revoked_serials[i]);
+		if (!is_serial(serial))
+			return build_fail(b, "revoked_serials",
+				"a serial is lower-case hex of whole bytes, without leading zeros: "
+				"written otherwise it would revoke nothing");
+		map_put(b->s->revoked, serial, b->s);
+	}
+	return 0;
 }
 
 int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
@@ -272,12 +313,16 @@ int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct sna
 	int e = spiffe_td_valid(s->trust_domain)
 		? 0
 		: build_fail(&b, "trust_domain", "not a trust domain");
+	if (e == 0 && s->written_at < 0) /* and no difference of times overflows */
+		e = build_fail(&b, "written_at", "before the epoch");
 	if (e == 0)
 		e = build_all(&b, state);
 	if (e == 0)
 		e = join_identity(&b, state);
 	if (e == 0)
-		e = join_indexes(&b, state, seed);
+		e = join_indexes(&b, seed);
+	if (e == 0)
+		e = build_revoked(&b, state, seed);
 	if (e != 0)
 		snapshot_unref(&s);
 	*out = s;

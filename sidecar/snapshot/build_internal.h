@@ -18,8 +18,11 @@ struct build {
 /* Writes "resource: field: text" and returns ERR_INVAL. */
 int build_fail(struct build *b, const char *field, const char *text);
 struct str build_str(struct build *b, const char *z);
-/* 4 or 16 bytes. */
+/* 4 or 16 bytes, an IPv4 address always 4. */
 int build_addr(struct build *b, const char *field, const ProtobufCBinaryData *bytes,
+	struct addr *out);
+/* The same, of somebody: neither loopback nor link-local, multicast or any. */
+int build_unicast(struct build *b, const char *field, const ProtobufCBinaryData *bytes,
 	struct addr *out);
 int build_cidrs(struct build *b, const char *field, size_t n, Weft__Mesh__V1__IpBlock *const *in,
 	struct cidrs *out);

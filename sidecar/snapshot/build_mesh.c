@@ -1,6 +1,6 @@
 /*
  * Workload, services, endpoints and pods from protobuf to plain data. Addresses that may be no
- * endpoint (loopback, link-local, multicast) are refused here, whoever sent them.
+ * endpoint (loopback, link-local, multicast) are refused, whoever sent them.
  */
 #include <string.h>
 
@@ -14,13 +14,9 @@ static int build_endpoint_addrs(struct build *b, const Weft__Mesh__V1__Endpoint 
 {
 	for (size_t i = 0; i < in->n_addresses; i++) {
 		struct addr a;
-		int e = build_addr(b, "addresses", &in->addresses[i], &a);
+		int e = build_unicast(b, "addresses", &in->addresses[i], &a);
 		if (e != 0)
 			return e;
-		if (addr_is_loopback(&a) || addr_is_link_local(&a) || addr_is_multicast(&a) ||
-			addr_is_any(&a))
-			return build_fail(b, "addresses",
-				"loopback, link-local, multicast and any are no endpoints");
 		struct addr *slot = a.family == ADDR_V4 ? &out->v4 : &out->v6;
 		if (slot->family == ADDR_NONE)
 			*slot = a;
@@ -84,7 +80,7 @@ int build_service(struct build *b, const Weft__Mesh__V1__Service *in, struct mes
 	out->n_vips = in->n_addresses;
 	out->vips = arena_zalloc(a, in->n_addresses * sizeof(*out->vips));
 	for (size_t i = 0; i < in->n_addresses && e == 0; i++)
-		e = build_addr(b, "addresses", &in->addresses[i], &out->vips[i]);
+		e = build_unicast(b, "addresses", &in->addresses[i], &out->vips[i]);
 	out->n_endpoints = in->n_endpoints;
 	out->endpoints = arena_zalloc(a, in->n_endpoints * sizeof(*out->endpoints));
 	for (size_t i = 0; i < in->n_endpoints && e == 0; i++) {
@@ -127,7 +123,7 @@ int build_workload(struct build *b, const Weft__Mesh__V1__Workload *in)
 	w->n_addrs = in->n_addresses;
 	w->addrs = arena_zalloc(&b->s->arena, in->n_addresses * sizeof(*w->addrs));
 	for (size_t i = 0; i < in->n_addresses && e == 0; i++)
-		e = build_addr(b, "addresses", &in->addresses[i], &w->addrs[i]);
+		e = build_unicast(b, "addresses", &in->addresses[i], &w->addrs[i]);
 	if (e == 0 && w->n_addrs == 0)
 		e = build_fail(b, "addresses", "the pod needs an address");
 	w->n_ports = in->n_ports;

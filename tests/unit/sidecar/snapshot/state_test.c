@@ -22,6 +22,9 @@
 #include "tests/support/worlds.h"
 
 #define HEAD 51 /* magic, length, SHA-256 */
+#define SERIAL_FAULT                                                                       \
+	"f: resource (revoked): revoked_serials: a serial is lower-case hex of whole bytes, " \
+	"without leading zeros: written otherwise it would revoke nothing"
 
 /* One state of shop/p, valid for an hour, its bytes, and a directory of its own. */
 struct fixture {
@@ -259,6 +262,49 @@ static void fault_no_kind(struct fixture *f)
 	f->st->used[1]->kind_case = WEFT__MESH__V1__RESOURCE__KIND__NOT_SET;
 }
 
+/* ::ffff:127.0.0.1 is loopback to the kernel that dials it. */
+static void fault_mapped(struct fixture *f)
+{
+	static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
+	ProtobufCBinaryData *a = &f->st->used[1]->pod->endpoint->addresses[0];
+	a->len = sizeof(mapped);
+	a->data = (uint8_t *)arena_strdup(&f->arena, str_make(mapped, sizeof(mapped)));
+}
+static void fault_own_loopback(struct fixture *f)
+{
+	f->st->required[0]->workload->addresses[0].data[0] = 127;
+}
+static void revoke_serial(struct fixture *f, const char *serial)
+{
+	f->st->revoked_serials = arena_alloc(&f->arena, sizeof(char *));
+	f->st->revoked_serials[0] = arena_strdup(&f->arena, str_from(serial));
+	f->st->n_revoked_serials = 1;
+}
+static void fault_serial_case(struct fixture *f)
+{
+	revoke_serial(f, "0A");
+}
+static void fault_serial_colons(struct fixture *f)
+{
+	revoke_serial(f, "0a:1b");
+}
+static void fault_serial_zeros(struct fixture *f)
+{
+	revoke_serial(f, "000a");
+}
+static void fault_serial_half(struct fixture *f)
+{
+	revoke_serial(f, "a1b");
+}
+static void fault_serial_empty(struct fixture *f)
+{
+	revoke_serial(f, "");
+}
+static void fault_written(struct fixture *f)
+{
+	f->st->written_at = INT64_MIN;
+}
+
 static void test_faults(void **state)
 {
 	static const struct {
@@ -289,7 +335,19 @@ static void test_faults(void **state)
 			"f: resource p: addresses: 10.0.0.1 is claimed twice"},
 		{fault_loopback, ERR_INVAL,
 			"f: resource Pod/shop/q: addresses: loopback, link-local, multicast and any "
-			"are no endpoints"},
+			"are nobody's"},
+		{fault_mapped, ERR_INVAL,
+			"f: resource Pod/shop/q: addresses: an IPv4 address has 4 bytes"},
+		{fault_own_loopback, ERR_INVAL,
+			"f: resource Workload/shop/p: addresses: loopback, link-local, multicast "
+			"and any are nobody's"},
+		{fault_serial_case, ERR_INVAL, SERIAL_FAULT},
+		{fault_serial_colons, ERR_INVAL, SERIAL_FAULT},
+		{fault_serial_zeros, ERR_INVAL, SERIAL_FAULT},
+		{fault_serial_half, ERR_INVAL, SERIAL_FAULT},
+		{fault_serial_empty, ERR_INVAL, SERIAL_FAULT},
+		{fault_written, ERR_INVAL,
+			"f: resource (state): written_at: before the epoch"},
 		{fault_identity, ERR_INVAL,
 			"f: resource Pod/shop/q: spiffe_id: the ID has no path"},
 		{fault_mode, ERR_INVAL, "f: resource Pod/shop/q: mtls_mode: unknown value"},
