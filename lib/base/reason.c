@@ -49,9 +49,8 @@ enum reason reason_from_upstream_err(int err)
 	case ERR_RESET:
 	case ERR_UNREACHABLE:
 	case ERR_TIMEOUT:
+	case ERR_REFUSED: /* an ICMP port unreachable of late, told when retransmission gives up */
 		return REASON_UPSTREAM_CLOSED;
-	case ERR_REFUSED: /* only connect(2) says that */
-		return REASON_CONNECT_FAILED;
 	case ERR_PROTOCOL:
 		return REASON_UPSTREAM_PROTOCOL;
 	case ERR_VERIFY:

@@ -65,6 +65,7 @@ struct tls_io {
 	int out_end;               /* 0: open, 1: we ended, else ERR_* */
 	unsigned wanted;
 	unsigned idle_records; /* in a row, without data */
+	bool heard;            /* data came */
 	bool owes_key_update, asked_key_update;
 	bool blocked; /* the layer below takes no more now */
 	bool fin_sent, closed;

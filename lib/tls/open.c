@@ -27,7 +27,9 @@ static void on_alert(struct tls_io *t, uint8_t number)
 		return;
 	}
 	tls_io_say(t, "the peer refused us: alert %s (%u)", alert_name(number), number);
-	tls_io_fail(t, alert_err(number));
+	int err = alert_err(number);
+	/* Who has sent data has taken our certificate; what we sent may have been acted on. */
+	tls_io_fail(t, err == ERR_VERIFY && t->heard ? ERR_PROTOCOL : err);
 }
 
 static void on_key_update(struct tls_io *t, uint8_t request, bool last)
@@ -178,6 +180,7 @@ static void on_content(struct tls_io *t, struct buf *dst, uint8_t type, const st
 	else if (!data)
 		on_control(t, type, iov, n);
 	buf_commit_iov(dst, data ? n : 0);
+	t->heard = t->heard || (data && n > 0);
 	if (data && n > 0)
 		t->idle_records = 0;
 	else if (++t->idle_records > TLS_IDLE_RECORDS && t->in_end == 0)

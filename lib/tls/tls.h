@@ -82,7 +82,7 @@ void tls_handshake_cancel(struct tls_handshake **h);
  * long before 2^24 records (KeyUpdate, RFC 8446 4.6.3); where the peer does not renew its own when
  * asked, the io ends with ERR_LIMIT. An end of the stream without close_notify is ERR_RESET. A
  * client learns only from its first read (or write) that the server refused its certificate:
- * ERR_VERIFY.
+ * ERR_VERIFY, which no io says after data has come.
  */
 /* Why the stream ended badly, for the log ("the peer refused us: alert unknown_ca (48)"); borrowed,
  * empty where it has not. */

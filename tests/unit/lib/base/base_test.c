@@ -131,7 +131,7 @@ static void test_reason_of_sent_requests(void **state)
 {
 	(void)state;
 	for (int e = ERR_NOFILES; e < 0; e++) {
-		if (e == ERR_REFUSED || e == ERR_VERIFY || e == ERR_EXPIRED)
+		if (e == ERR_VERIFY || e == ERR_EXPIRED)
 			continue; /* these precede the first byte */
 		assert_int_not_equal(reason_info((int)reason_from_upstream_err(e))->retry,
 			R_ALWAYS);
