@@ -20,13 +20,22 @@ void conn_set_state(struct conn *c, enum conn_state state)
 	c->state = state;
 }
 
+/* A quarter of the places is the own application's: strangers, who need no identity to take one,
+ * shall not cut it off from the world. */
+static bool is_full(const struct flow *f, enum span_direction direction)
+{
+	if (direction == SPAN_INBOUND && f->stats.conns_inbound >= f->max_conns - f->max_conns / 4)
+		return true;
+	return f->stats.conns >= f->max_conns;
+}
+
 struct conn *conn_new(struct flow *f, enum span_direction direction, struct io *io)
 {
 	const char *why = NULL;
 	f->stats.accepted++;
 	if (f->snap == NULL)
 		why = flow_reason(MESH_NOT_READY)->label;
-	else if (f->stats.conns >= f->max_conns)
+	else if (is_full(f, direction))
 		why = flow_reason(REASON_OVERLOAD)->label;
 	else if (flow_stale(f))
 		why = flow_reason(MESH_STALE)->label;

@@ -49,8 +49,7 @@ int build_unicast(struct build *b, const char *field, const ProtobufCBinaryData 
 		return e;
 	if (addr_is_loopback(out) || addr_is_link_local(out) || addr_is_multicast(out) ||
 		addr_is_any(out))
-		return build_fail(b, field,
-			"loopback, link-local, multicast and any are nobody's");
+		return build_fail(b, field, "loopback, link-local, multicast and any are nobody's");
 	return 0;
 }
 

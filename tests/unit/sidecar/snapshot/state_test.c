@@ -22,7 +22,7 @@
 #include "tests/support/worlds.h"
 
 #define HEAD 51 /* magic, length, SHA-256 */
-#define SERIAL_FAULT                                                                       \
+#define SERIAL_FAULT                                                                          \
 	"f: resource (revoked): revoked_serials: a serial is lower-case hex of whole bytes, " \
 	"without leading zeros: written otherwise it would revoke nothing"
 
@@ -346,8 +346,7 @@ static void test_faults(void **state)
 		{fault_serial_zeros, ERR_INVAL, SERIAL_FAULT},
 		{fault_serial_half, ERR_INVAL, SERIAL_FAULT},
 		{fault_serial_empty, ERR_INVAL, SERIAL_FAULT},
-		{fault_written, ERR_INVAL,
-			"f: resource (state): written_at: before the epoch"},
+		{fault_written, ERR_INVAL, "f: resource (state): written_at: before the epoch"},
 		{fault_identity, ERR_INVAL,
 			"f: resource Pod/shop/q: spiffe_id: the ID has no path"},
 		{fault_mode, ERR_INVAL, "f: resource Pod/shop/q: mtls_mode: unknown value"},
