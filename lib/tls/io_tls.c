@@ -93,9 +93,12 @@ static void on_wake(void *arg)
 }
 
 /* The layer below takes no more bytes. Where the peer said why before it closed, that is the better
- * reason. */
+ * reason. What has been received comes first: behind the end of the layer below nothing is opened.
+ */
 static int write_failed(struct tls_io *t, int err)
 {
+	if (buf_len(&t->plain) == 0)
+		tls_open_records(t, &t->plain, RECORD_CONTENT_MAX);
 	if (t->in_end == 0 && buf_len(&t->plain) == 0 && tls_receive(t))
 		tls_open_records(t, &t->plain, RECORD_CONTENT_MAX);
 	if (t->out_end >= 0)

@@ -140,11 +140,46 @@ static void a_loop_that_goes_releases_what_lingers(void **state)
 	cert_ca_free(&w.ca);
 }
 
+/* A write that fails tells of the peer's end, but takes nothing from what it sent before: a server
+ * may answer and close while the client still sends. */
+static void what_came_before_a_failed_write_is_still_read(void **state)
+{
+	struct tls_world w;
+	struct tls_pair p;
+	struct buf in, out;
+	char bytes[1000];
+	size_t n;
+
+	(void)state;
+	tls_world_open(&w);
+	buf_init(&in, w.bufs);
+	buf_init(&out, w.bufs);
+	for (int shut = 0; shut < 2; shut++) {
+		make_pair(&w, &p, 65536);
+		for (int i = 0; i < 5; i++)
+			tls_world_send(&w, p.server.io, "0123456789", 10);
+		/* One record is taken, the others wait in memory. */
+		assert_int_equal(io_read(p.client.io, &in, 10), 10);
+		buf_clear(&in);
+		io_close(&p.server.io, shut == 0);
+		tls_world_settle(&w);
+		buf_append(&out, "more", 4);
+		assert_int_equal(io_write(p.client.io, &out), ERR_RESET);
+		buf_clear(&out);
+		int ret = tls_world_receive(&w, p.client.io, bytes, sizeof(bytes), &n);
+		assert_int_equal(n, 40);
+		assert_int_equal(ret, shut == 0 ? ERR_RESET : 0);
+		tls_pair_close(&w, &p);
+	}
+	tls_world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_taken_is_sent_after_the_close),
 		cmocka_unit_test(a_reader_that_takes_nothing_is_given_up),
+		cmocka_unit_test(what_came_before_a_failed_write_is_still_read),
 		cmocka_unit_test(a_loop_that_goes_releases_what_lingers),
 	};
 
