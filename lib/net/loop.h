@@ -112,7 +112,8 @@ void loop_defer_free(struct loop *loop, void *ptr, void (*fn)(void *ptr));
 /* --- work that outlives its owner --- */
 
 /* Embedded in an object that goes on for a bounded time after its owner let go of it. end is called
- * where the loop goes first, and must release the object at once. */
+ * where the loop goes first or there are more of them, and must release the object at once. */
+#define LOOP_ORPHANS_MAX 512
 struct loop_orphan {
 	struct list_node node;
 	loop_task_fn *end;
@@ -120,8 +121,7 @@ struct loop_orphan {
 };
 
 void loop_adopt(struct loop *loop, struct loop_orphan *o, loop_task_fn *end, void *arg);
-/* The object releases itself. Safe on a zeroed one. */
-static inline void loop_orphan_done(struct loop_orphan *o)
+static inline void loop_orphan_done(struct loop_orphan *o) /* safe on a zeroed one */
 {
 	list_remove(&o->node);
 }

@@ -100,6 +100,14 @@ void loop_stop(struct loop *loop)
 	loop->stopped = true;
 }
 
+static void end_oldest_orphan(struct loop *loop)
+{
+	struct loop_orphan *o =
+		CONTAINER_OF(list_pop(&loop->orphans), struct loop_orphan, node);
+
+	o->end(o->arg);
+}
+
 void loop_free(struct loop **loop)
 {
 	struct loop *l = *loop;
@@ -108,16 +116,21 @@ void loop_free(struct loop **loop)
 		return;
 	*loop = NULL;
 	ASSERT(!l->in_turn);
-	while (!list_empty(&l->orphans)) {
-		struct loop_orphan *o =
-			CONTAINER_OF(list_pop(&l->orphans), struct loop_orphan, node);
-		o->end(o->arg);
-	}
+	while (!list_empty(&l->orphans))
+		end_oldest_orphan(l);
 	l->backend->free(l);
 }
 
+/* Nobody else counts them: without a bound, peers who take nothing could pile them up. */
 void loop_adopt(struct loop *loop, struct loop_orphan *o, loop_task_fn *end, void *arg)
 {
+	size_t n = 1;
+
+	for (struct list_node *at = loop->orphans.head.next; at != &loop->orphans.head;
+		at = at->next)
+		n++;
+	if (n > LOOP_ORPHANS_MAX)
+		end_oldest_orphan(loop);
 	o->end = end;
 	o->arg = arg;
 	list_append(&loop->orphans, &o->node);
