@@ -162,8 +162,8 @@ static bool check_wear(struct tls_io *t)
 	}
 	if (t->in.seq >= t->rekey_at && !t->asked_key_update && t->out_end == 0) {
 		t->asked_key_update = true;
+		/* Sent by the writer or in the next turn: what goes wrong with it is theirs. */
 		tls_seal_key_update(t, true);
-		tls_io_flush(t);
 	}
 	return true;
 }

@@ -95,11 +95,43 @@ static void a_peer_that_keeps_its_key_is_cut_off(void **state)
 	tls_world_close(&w);
 }
 
+/* The request for new keys may be what finds the connection broken: the writer hears of it, and is
+ * not told for ever that there is no room. */
+static void a_break_found_by_a_request_reaches_the_writer(void **state)
+{
+	static uint8_t big[300000];
+	struct tls_world w;
+	struct tls_pair p;
+	struct buf in, out;
+
+	(void)state;
+	tls_world_open(&w);
+	tls_pair_good(&w, &p);
+	buf_init(&in, w.bufs);
+	buf_init(&out, w.bufs);
+	for (int i = 0; i < 3; i++)
+		tls_world_send(&w, p.server.io, "data", 4);
+	tls_io_limit(p.client.io, 1, 1000);
+	assert_int_equal(io_read(p.client.io, &in, 4), 4);
+	buf_append(&out, big, sizeof(big));
+	while (io_write(p.client.io, &out) > 0)
+		;
+	assert_true(inside(p.client.io)->blocked);
+	io_mem_break(p.mem[1], ERR_RESET);
+	assert_int_equal(io_read(p.client.io, &in, 4), 4);
+	assert_int_equal(io_write(p.client.io, &out), ERR_RESET);
+	buf_clear(&in);
+	buf_clear(&out);
+	tls_pair_close(&w, &p);
+	tls_world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_are_renewed_before_they_wear_out),
 		cmocka_unit_test(a_one_way_stream_gets_new_keys_too),
+		cmocka_unit_test(a_break_found_by_a_request_reaches_the_writer),
 		cmocka_unit_test(a_peer_that_keeps_its_key_is_cut_off),
 	};
 
