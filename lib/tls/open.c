@@ -12,6 +12,9 @@
 #define TLS_READ (64 * 1024u)
 /* Records in a row that carry no data: tickets, key updates, empty ones. */
 #define TLS_IDLE_RECORDS 64
+/* Content, type and padding together keep to the limit of content (RFC 8446 5.4), and all our
+ * ciphers add a tag, no more. */
+#define TLS_BODY_MAX (RECORD_CONTENT_MAX + 1 + RECORD_TAG)
 
 enum { NEW_SESSION_TICKET = 4, KEY_UPDATE = 24 };
 
@@ -127,7 +130,7 @@ static bool header_valid(const uint8_t header[RECORD_HEADER])
 {
 	size_t n = body_length(header);
 
-	return header[0] == RECORD_APPLICATION_DATA && n > RECORD_TAG && n <= RECORD_CIPHER_MAX;
+	return header[0] == RECORD_APPLICATION_DATA && n > RECORD_TAG && n <= TLS_BODY_MAX;
 }
 
 bool tls_readable(const struct tls_io *t)
@@ -145,7 +148,7 @@ static void refuse_header(struct tls_io *t, const uint8_t header[RECORD_HEADER])
 {
 	if (header[0] != RECORD_APPLICATION_DATA)
 		tls_io_refuse(t, ALERT_UNEXPECTED_MESSAGE, ERR_PROTOCOL, "unprotected record");
-	else if (body_length(header) > RECORD_CIPHER_MAX)
+	else if (body_length(header) > TLS_BODY_MAX)
 		tls_io_refuse(t, ALERT_RECORD_OVERFLOW, ERR_PROTOCOL, "record too long");
 	else
 		tls_io_refuse(t, ALERT_BAD_RECORD_MAC, ERR_PROTOCOL, "record too short");
@@ -172,12 +175,9 @@ static bool check_wear(struct tls_io *t)
 static void on_content(struct tls_io *t, struct buf *dst, uint8_t type, const struct iovec *iov,
 	size_t n)
 {
-	bool data =
-		type == RECORD_APPLICATION_DATA && t->messages.n == 0 && n <= RECORD_CONTENT_MAX;
+	bool data = type == RECORD_APPLICATION_DATA && t->messages.n == 0;
 
-	if (n > RECORD_CONTENT_MAX)
-		tls_io_refuse(t, ALERT_RECORD_OVERFLOW, ERR_PROTOCOL, "record content too long");
-	else if (!data)
+	if (!data)
 		on_control(t, type, iov, n);
 	buf_commit_iov(dst, data ? n : 0);
 	t->heard = t->heard || (data && n > 0);
@@ -189,7 +189,7 @@ static void on_content(struct tls_io *t, struct buf *dst, uint8_t type, const st
 }
 
 /* Points r at the body and the tag of the record whose header has been consumed. */
-static void point_at(struct tls_io *t, struct record_sealed *r, uint8_t flat[RECORD_CIPHER_MAX])
+static void point_at(struct tls_io *t, struct record_sealed *r, uint8_t flat[TLS_BODY_MAX])
 {
 	size_t n = body_length(r->header) - RECORD_TAG, found = 0;
 
@@ -208,7 +208,7 @@ static void point_at(struct tls_io *t, struct record_sealed *r, uint8_t flat[REC
 /* Opens the next record, which is complete; its data is for dst. */
 static void open_record(struct tls_io *t, struct record_sealed *r, struct buf *dst)
 {
-	uint8_t flat[RECORD_CIPHER_MAX];
+	uint8_t flat[TLS_BODY_MAX];
 	struct iovec out[3];
 	size_t content = 0, n = body_length(r->header);
 	uint8_t type = 0;

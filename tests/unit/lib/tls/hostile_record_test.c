@@ -146,23 +146,30 @@ static void bytes_that_are_no_protected_record_end_the_stream(void **state)
 	tls_world_close(&w);
 }
 
+/* RFC 8446 5.4: padding counts too. */
 static void content_beyond_the_limit_is_refused(void **state)
 {
+	static const struct {
+		size_t content, padding;
+		bool good;
+	} rows[] = {{16384, 0, true}, {16385, 0, false}, {16000, 384, true}, {16000, 385, false},
+		{1, 16383, true}, {1, 16384, false}, {1, 16622, false}};
 	struct tls_world w;
 	struct tls_pair p;
 	uint8_t *big = mem_alloc(RECORD_CIPHER_MAX + RECORD_HEADER);
 
 	(void)state;
 	tls_world_open(&w);
-	for (size_t extra = 0; extra <= 1; extra++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char bytes[20000];
-		size_t n, inner = RECORD_CONTENT_MAX + extra + 1, length = inner + RECORD_TAG;
+		size_t n, inner = rows[i].content + 1 + rows[i].padding, length = inner + RECORD_TAG;
 		uint8_t header[RECORD_HEADER] = {23, 3, 3, (uint8_t)(length >> 8), (uint8_t)length},
 			*nonce;
 		tls_pair_good(&w, &p);
 		struct record_key *k = &inside(p.client.io)->out;
-		memset(big, 'a', inner - 1);
-		big[inner - 1] = RECORD_APPLICATION_DATA;
+		memset(big, 0, inner);
+		memset(big, 'a', rows[i].content);
+		big[rows[i].content] = RECORD_APPLICATION_DATA;
 		nonce = k->iv; /* of record 0 */
 		assert_int_equal(mbedtls_gcm_crypt_and_tag(&k->u.gcm, MBEDTLS_GCM_ENCRYPT, inner,
 					 nonce, 12, header, sizeof(header), big, big, RECORD_TAG,
@@ -175,9 +182,10 @@ static void content_beyond_the_limit_is_refused(void **state)
 		assert_int_equal(io_write(p.mem[1], &out), RECORD_HEADER + length);
 		tls_world_settle(&w);
 		int ret = tls_world_receive(&w, p.server.io, bytes, sizeof(bytes), &n);
-		assert_int_equal(ret, extra == 0 ? ERR_AGAIN : ERR_PROTOCOL);
-		assert_int_equal(n, extra == 0 ? RECORD_CONTENT_MAX : 0);
-		if (extra == 1)
+		if (ret != (rows[i].good ? ERR_AGAIN : ERR_PROTOCOL))
+			fail_msg("row %zu: %d", i, ret);
+		assert_int_equal(n, rows[i].good ? rows[i].content : 0);
+		if (!rows[i].good)
 			tls_assert_has(tls_io_failure(p.server.io).p, "record_overflow");
 		tls_pair_close(&w, &p);
 	}
