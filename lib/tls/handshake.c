@@ -283,7 +283,7 @@ struct tls_handshake *tls_handshake_start(struct io *below, const struct tls_han
 	h->alpn = cfg->alpn != NULL ? cfg->alpn : cfg->ctx->alpn;
 	h->expect_id = copy(cfg->expect.id);
 	h->expect_uid = copy(cfg->expect.uid);
-	h->sni = copy(cfg->sni);
+	h->sni = cfg->sni.n <= SNI_MAX ? copy(cfg->sni) : NULL;
 	h->verdict = CERT_UNTRUSTED;
 	h->done = done;
 	h->arg = arg;

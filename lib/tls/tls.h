@@ -60,7 +60,7 @@ struct tls_handshake_config {
 	struct tls_ctx *ctx; /* referenced for as long as the io lives */
 	struct buf_pool *bufs;
 	struct cert_expect expect; /* copied; client: id is required. server: empty */
-	struct str sni;            /* client; may be empty */
+	struct str sni;            /* client; may be empty; over 255 bytes: none */
 	const char *const *alpn;   /* client: offers of this connection instead of the ctx's; NULL:
 				      the ctx's. Static storage */
 	uint64_t timeout_ns;       /* 0: 10 s */

@@ -366,6 +366,37 @@ static void validity_is_judged_by_the_contexts_clock(void **state)
 	tls_world_close(&w);
 }
 
+static void a_name_that_no_host_has_is_not_sent(void **state)
+{
+	struct tls_world w;
+	struct tls_pair p;
+	struct io_info info;
+	char name[256];
+
+	(void)state;
+	tls_world_open(&w);
+	memset(name, 'a', sizeof(name));
+	for (size_t n = 255; n <= 256; n++) {
+		struct tls_ctx *s = tls_world_ctx(&w, TLS_SERVER, WORLD_SERVER, CERT_FLAW_NONE);
+		struct tls_ctx *c = tls_world_ctx(&w, TLS_CLIENT, WORLD_CLIENT, CERT_FLAW_NONE);
+		struct addr a = {.family = ADDR_V4};
+		io_mem_pair(w.loop, w.bufs, 65536, &a, &a, p.mem);
+		tls_end_start(&w, &p.server, p.mem[0], &(struct tls_handshake_config){.ctx = s});
+		tls_end_start(&w, &p.client, p.mem[1],
+			&(struct tls_handshake_config){.ctx = c,
+				.expect = {.id = STR(WORLD_SERVER)},
+				.sni = str_make(name, n)});
+		tls_ctx_unref(&s);
+		tls_ctx_unref(&c);
+		tls_world_settle(&w);
+		assert_non_null(p.server.io);
+		io_info(p.server.io, &info);
+		assert_int_equal(info.sni.n, n <= 255 ? n : 0);
+		tls_pair_close(&w, &p);
+	}
+	tls_world_close(&w);
+}
+
 static void a_thousand_handshakes_leave_nothing_behind(void **state)
 {
 	struct tls_world w;
@@ -409,6 +440,7 @@ int main(void)
 		cmocka_unit_test(no_call_follows_a_cancel),
 		cmocka_unit_test(rotation_leaves_a_running_handshake_alone),
 		cmocka_unit_test(validity_is_judged_by_the_contexts_clock),
+		cmocka_unit_test(a_name_that_no_host_has_is_not_sent),
 		cmocka_unit_test(a_thousand_handshakes_leave_nothing_behind),
 	};
 
