@@ -11,7 +11,7 @@ from weftnet import SANITIZED, sock
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "apps", "rpc.py")
 PORT = 50051
-LARGE = (8 if SANITIZED else 64) << 20
+LARGE = (8 if SANITIZED else 16) << 20
 OK, CANCELLED, DEADLINE, DENIED, UNAVAILABLE = 0, 1, 4, 7, 14
 
 

@@ -34,7 +34,7 @@ class Nginx:
         with open(conf, "w") as f:
             f.write(NGINX.format(dir=pod.dir, load=load, http=http.replace("{dir}", pod.dir),
                                  stream=stream.replace("{dir}", pod.dir)))
-        self.proc = pod.spawn("nginx", "nginx", "-c", conf, "-e", "stderr", "-p", pod.dir)
+        self.proc = pod.spawn("nginx", "nginx", "-c", conf, "-e", "stderr")
         for port in ports:
             pod.wait_port(port)
 
