@@ -173,6 +173,18 @@ static bool listed(struct str s, const char *const *list)
 	return false;
 }
 
+/* Whom a slip of the pen meant: our group in capitals or without its version, or one of our kinds
+ * without any group. A denial that is passed over for that opens a door. */
+static bool is_ours(struct str api, struct str kind)
+{
+	struct str rest = api, group = STR_NULL;
+	(void)str_split(&rest, '/', &group);
+	if (str_eq_nocase(group, STR(OUR_GROUP)))
+		return true;
+	return rest.p == NULL &&
+		(listed(kind, our_kinds) || str_eq(kind, STR("RequestAuthentication")));
+}
+
 /*
  * Our own group: what is not known there is refused, for passing over a policy opens doors. A known
  * kind of another version is read all the same, to see what it would have selected.
@@ -232,7 +244,7 @@ static const struct kind *find_kind(struct str name)
 static void decode_kind(struct decoder *d, struct str api)
 {
 	const struct kind *kind = find_kind(d->meta.kind);
-	bool ours = in_group(api, OUR_GROUP);
+	bool ours = is_ours(api, d->meta.kind);
 	if (kind != NULL && !str_eq(str_from(kind->api), STR(OUR_API)) && ours)
 		kind = NULL; /* a Pod of ours is no Pod */
 	if (kind != NULL && str_eq(api, str_from(kind->api))) {

@@ -204,7 +204,19 @@ static void test_kinds(void **state)
 		{"apiVersion: mesh.weft.dev/v1alpha1\nkind: Pod\nmetadata: {name: n}\n",
 			"f.yaml:1: Pod default/n: kind: Pod is not supported by this version\n"},
 		{"apiVersion: v1\nkind: AuthorizationPolicy\nmetadata: {name: n}\n",
-			"f.yaml:1: note: AuthorizationPolicy n: passed over: not used (apiVersion v1)\n"},
+			"f.yaml:1: AuthorizationPolicy default/n: apiVersion: expected "
+			"mesh.weft.dev/v1alpha1, found \"v1\"\n"},
+		{"apiVersion: mesh.weft.dev\nkind: PeerAuthentication\nmetadata: {name: n}\n",
+			"f.yaml:1: PeerAuthentication default/n: apiVersion: expected "
+			"mesh.weft.dev/v1alpha1, found \"mesh.weft.dev\"\n"},
+		{"apiVersion: Mesh.Weft.dev/v1alpha1\nkind: AuthorizationPolicy\n"
+		 "metadata: {name: n}\n",
+			"f.yaml:1: AuthorizationPolicy default/n: apiVersion: expected "
+			"mesh.weft.dev/v1alpha1, found \"Mesh.Weft.dev/v1alpha1\"\n"},
+		{"apiVersion: policy.linkerd.io/v1alpha1\nkind: AuthorizationPolicy\n"
+		 "metadata: {name: n}\n",
+			"f.yaml:1: note: AuthorizationPolicy n: passed over: not used (apiVersion "
+			"policy.linkerd.io/v1alpha1)\n"},
 		{"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n", ""},
 	};
 	(void)state;
@@ -240,6 +252,13 @@ static void test_denials(void **state)
 			1, 0},
 		{"apiVersion: mesh.weft.dev/v1\nkind: PeerAuthentication\nmetadata: {name: n}\n", 0,
 			1},
+		{"apiVersion: mesh.weft.dev\nkind: AuthorizationPolicy\nmetadata: {name: n}\n", 1, 0},
+		{"apiVersion: MESH.weft.dev/v1alpha1\nkind: PeerAuthentication\n"
+		 "metadata: {name: n}\n",
+			0, 1},
+		{"apiVersion: v1alpha1\nkind: AuthorizationPolicy\nmetadata: {name: n}\n", 1, 0},
+		{"apiVersion: v1alpha1\nkind: RequestAuthentication\nmetadata: {name: n}\n", 1, 0},
+		{"apiVersion: x.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: n}\n", 0, 0},
 		{OURS("AuthorizationPolicy", "n") OURS("AuthorizationPolicy", "n"), 2, 0},
 	};
 	(void)state;
