@@ -32,16 +32,17 @@ static bool match_any(const struct string_matches *list, struct str value)
 /*
  * An identity attribute: absent (plaintext, or an ID without that part) it matches no positive
  * list, and no negated one either when the policy allows; a negated list of a DENY does match what
- * has no identity, for "deny all but X" must hold for strangers too.
+ * has no identity, for "deny all but X" must hold for strangers too. A stranger is also who comes
+ * from another trust domain (ours is false): its namespaces are none of ours.
  */
 static bool match_identity(const struct string_matches *is, const struct string_matches *is_not,
-	struct str value, enum authz_action action)
+	struct str value, enum authz_action action, bool ours)
 {
 	if (is->n > 0 && (value.n == 0 || !match_any(is, value)))
 		return false;
 	if (is_not->n == 0)
 		return true;
-	if (value.n == 0)
+	if (value.n == 0 || (!ours && action == AUTHZ_DENY))
 		return action == AUTHZ_DENY;
 	return !match_any(is_not, value);
 }
@@ -101,13 +102,13 @@ static bool match_source(const struct authz_source *src, const struct authz_in *
 			STR_ARG(in->peer.sa));
 		service_account = str_make(account, (size_t)n);
 	}
-	if (!match_identity(&src->principals, &src->not_principals, principal_of(&in->peer),
-		    action))
+	if (!match_identity(&src->principals, &src->not_principals, principal_of(&in->peer), action,
+		    true))
 		return false;
-	if (!match_identity(&src->namespaces, &src->not_namespaces, in->peer.ns, action))
+	if (!match_identity(&src->namespaces, &src->not_namespaces, in->peer.ns, action, !foreign))
 		return false;
 	if (!match_identity(&src->service_accounts, &src->not_service_accounts, service_account,
-		    action))
+		    action, !foreign))
 		return false;
 	if (src->ip_blocks.n > 0 && !cidrs_contain(&src->ip_blocks, &in->source))
 		return false;

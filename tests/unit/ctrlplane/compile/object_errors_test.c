@@ -252,7 +252,8 @@ static void test_denials(void **state)
 			1, 0},
 		{"apiVersion: mesh.weft.dev/v1\nkind: PeerAuthentication\nmetadata: {name: n}\n", 0,
 			1},
-		{"apiVersion: mesh.weft.dev\nkind: AuthorizationPolicy\nmetadata: {name: n}\n", 1, 0},
+		{"apiVersion: mesh.weft.dev\nkind: AuthorizationPolicy\nmetadata: {name: n}\n", 1,
+			0},
 		{"apiVersion: MESH.weft.dev/v1alpha1\nkind: PeerAuthentication\n"
 		 "metadata: {name: n}\n",
 			0, 1},
