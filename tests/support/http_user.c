@@ -269,9 +269,10 @@ static void on_body(void *arg, struct http_stream *s, struct buf *bytes, bool en
 		u->on_body(x);
 	if (x->stream == NULL)
 		return;
+	ssize_t room = 1;
 	if (u->echo && stream_out_part(s) == PART_BODY)
-		stream_send_body(s, bytes, end);
-	if (!u->hold)
+		room = stream_send_body(s, bytes, end);
+	if (!u->hold && (room > 0 || end))
 		exchange_consume(x);
 	if (end)
 		in_done(x);
@@ -294,6 +295,8 @@ static void on_writable(void *arg, struct http_stream *s)
 
 	ASSERT(x->stream == s && !x->ended);
 	pump(x);
+	if (x->user->echo && !x->user->hold)
+		exchange_consume(x);
 }
 
 static void on_end(void *arg, struct http_stream *s, enum reason reason)
