@@ -113,13 +113,35 @@ static void refuse_relay(struct conn *c, const struct objection *o)
 	tcp_abort(c, o->reason, o->detail);
 }
 
-/* A plaintext client that is still silent: it may not have an application's connection waiting for
- * it any more, and is decided on when it speaks. */
+/* The verdict on an upstream that no exchange has (alone); it is counted and logged where it is
+ * bad. */
+static bool upstream_is_good(void *arg, const struct cert_chain *chain, uint32_t judged)
+{
+	struct flow *f = arg;
+	enum cert_verdict v = flow_judge_chain(f, chain, judged, true);
+	if (v == CERT_GOOD)
+		return true;
+	telemetry_refused(f->telemetry, SPAN_OUTBOUND, cert_verdict_label(v));
+	log_at(f->env.log, LOG_WARN, "flow", "upstream connection ended",
+		LOG_Z("reason", cert_verdict_label(v)), LOG_Z("text", cert_verdict_text(v)),
+		LOG_S("destination_identity", cert_chain_leaf(chain)->id.id));
+	return false;
+}
+
+/* A client that is still silent is decided on when it speaks. But what waits for it may not wait
+ * any longer: an application's connection for one in plaintext, an upstream whose certificate is
+ * refused now. */
 static void rejudge_silent(struct conn *c)
 {
+	bool good = true;
 	if (c->connect == NULL && c->spec.io == NULL)
 		return;
-	if (c->direction == SPAN_INBOUND && judge_inbound(c).reason != 0)
+	if (c->direction == SPAN_INBOUND)
+		good = judge_inbound(c).reason == 0;
+	else if (c->spec.io != NULL)
+		good = upstream_is_good(c->flow, tls_io_peer_chain(c->spec.io), c->trusted_at);
+	c->trusted_at = c->flow->generation;
+	if (!good)
 		raw_drop(c);
 }
 
@@ -183,20 +205,6 @@ static bool rejudge_next(struct flow *f)
 	list_append(&f->conns, n);
 	rejudge_conn(c);
 	return true;
-}
-
-/* The verdict on an upstream of the pools; it is counted and logged where it is bad. */
-static bool upstream_is_good(void *arg, const struct cert_chain *chain, uint32_t judged)
-{
-	struct flow *f = arg;
-	enum cert_verdict v = flow_judge_chain(f, chain, judged, true);
-	if (v == CERT_GOOD)
-		return true;
-	telemetry_refused(f->telemetry, SPAN_OUTBOUND, cert_verdict_label(v));
-	log_at(f->env.log, LOG_WARN, "flow", "upstream connection ended",
-		LOG_Z("reason", cert_verdict_label(v)), LOG_Z("text", cert_verdict_text(v)),
-		LOG_S("destination_identity", cert_chain_leaf(chain)->id.id));
-	return false;
 }
 
 void flow_on_judge(void *arg)

@@ -159,6 +159,7 @@ static void on_connected(void *arg, struct io *io, const struct connect_failure 
 		tcp_relay(c, io, NULL);
 	} else {
 		c->spec.io = io;
+		c->trusted_at = c->flow->generation;
 		io_set_user(io, on_spec_readable, c);
 		io_want(io, IO_READ);
 	}

@@ -197,6 +197,17 @@ bool mesh_logged(struct mesh *m, const char *text)
 	return found;
 }
 
+void mesh_print_log(struct mesh *m)
+{
+	size_t n = buf_len(&m->log_text);
+	char *all = mem_alloc(n + 1);
+	buf_copy_out(&m->log_text, 0, all, n);
+	for (char *save = NULL, *line = strtok_r(all, "\n", &save); line != NULL;
+		line = strtok_r(NULL, "\n", &save))
+		print_message("%s\n", line);
+	mem_free(all);
+}
+
 double mesh_metric(struct mesh_test_pod *p, const char *name, ...)
 {
 	struct buf text;
