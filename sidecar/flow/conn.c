@@ -81,7 +81,7 @@ static void conn_release(struct conn *c, bool reset)
 	detect_stop(&c->detect, NULL);
 	tls_handshake_cancel(&c->handshake);
 	connect_cancel(&c->connect);
-	io_close(&c->spec.io, true);
+	io_close(&c->spec.io, c->direction == SPAN_OUTBOUND);
 	io_close(&c->io, reset);
 	buf_clear(&c->first);
 	if (c->load != NULL)

@@ -31,10 +31,12 @@ static void give_back_endpoint(struct conn *c)
 	c->endpoint = NULL;
 }
 
+/* A reset tells the other sidecar that nothing was meant by it, where an end would be passed on as
+ * a half-close; to an application, which knows no speculation, an end is the quieter word. */
 void raw_drop(struct conn *c)
 {
 	connect_cancel(&c->connect);
-	io_close(&c->spec.io, false);
+	io_close(&c->spec.io, c->direction == SPAN_OUTBOUND);
 	give_back_endpoint(c);
 	c->n_tried = 0;
 	c->spec.failed = false;
