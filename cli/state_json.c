@@ -220,6 +220,8 @@ static void put_service(struct json *j, const Weft__Mesh__V1__Service *s)
 	key_text(j, "namespace", s->namespace_);
 	key_text(j, "name", s->name);
 	key_addresses(j, "addresses", s->addresses, s->n_addresses);
+	if (s->load_balancer == WEFT__MESH__V1__LOAD_BALANCER__LOAD_BALANCER_ROUND_ROBIN)
+		key_text(j, "loadBalancer", "ROUND_ROBIN");
 	json_key(j, "ports");
 	json_array(j);
 	for (size_t i = 0; i < s->n_ports; i++) {

@@ -22,6 +22,7 @@ static const struct kind {
 	{OUR_API, "AuthorizationPolicy", decode_authz},
 	{OUR_API, "PeerAuthentication", decode_peer_auth},
 	{OUR_API, "MeshConfig", decode_mesh_config},
+	{OUR_API, "TrafficPolicy", decode_traffic},
 };
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -29,7 +30,7 @@ static const struct kind {
 static const char *const harmless[] = {
 	"TrafficPolicy", "ServiceEntry", "WorkloadEntry", "Telemetry", NULL};
 static const char *const our_kinds[] = {
-	"AuthorizationPolicy", "PeerAuthentication", "MeshConfig", NULL};
+	"AuthorizationPolicy", "PeerAuthentication", "MeshConfig", "TrafficPolicy", NULL};
 
 static void add_problem(struct decoder *d, enum problem_severity s, uint32_t line, struct str field,
 	struct str text)

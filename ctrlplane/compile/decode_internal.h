@@ -23,6 +23,7 @@ void decode_pod(struct decoder *d);
 void decode_authz(struct decoder *d);
 void decode_peer_auth(struct decoder *d);
 void decode_mesh_config(struct decoder *d);
+void decode_traffic(struct decoder *d);
 /* A denial in the place of a security object whose kind this version does not know. */
 void decode_unknown_security(struct decoder *d);
 

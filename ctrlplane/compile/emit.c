@@ -217,6 +217,8 @@ RESOURCE *emit_service(struct emitter *e, const struct kube_service *svc)
 	s->name = text(e, svc->meta.name);
 	put_addresses(e, svc->vips, svc->n_vips, &s->n_addresses, &s->addresses);
 	put_service_ports(e, svc, s);
+	if (svc->traffic != NULL)
+		s->load_balancer = svc->traffic->balancer;
 	s->endpoints = arena_alloc(e->a, svc->n_pods * sizeof(ENDPOINT *));
 	for (size_t i = 0; i < svc->n_pods; i++)
 		s->endpoints[s->n_endpoints++] = put_service_endpoint(e, svc, svc->pods[i]);

@@ -89,6 +89,7 @@ struct kube_service {
 	/* joined: */
 	struct kube_pod **pods;
 	size_t n_pods;
+	struct traffic_policy *traffic; /* that holds; NULL: none */
 };
 
 /* What a policy holds for. An empty selector is everything in the namespace (or the mesh). */
@@ -116,6 +117,13 @@ struct authz {
 	struct object_meta meta;
 	struct policy_scope scope;
 	Weft__Mesh__V1__AuthorizationPolicy policy; /* compiled; its broken is set where it is */
+};
+
+struct traffic_policy {
+	struct object_meta meta;
+	struct str *services; /* of its own namespace */
+	size_t n_services;
+	Weft__Mesh__V1__LoadBalancer balancer;
 };
 
 struct mesh_config {

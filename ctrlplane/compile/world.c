@@ -59,6 +59,7 @@ void world_free(struct world **wp)
 	mem_free(w->services.v);
 	mem_free(w->peer_auths.v);
 	mem_free(w->authz.v);
+	mem_free(w->traffic.v);
 	arena_clear(&w->arena);
 	mem_free(w);
 }
@@ -69,10 +70,12 @@ void world_join(struct world *w)
 	object_list_sort(&w->services);
 	object_list_sort(&w->peer_auths);
 	object_list_sort(&w->authz);
+	object_list_sort(&w->traffic);
 	join_uids(w);
 	join_addresses(w);
 	join_modes(w);
 	join_services(w);
+	join_traffic(w);
 	join_domains(w);
 }
 

@@ -18,7 +18,7 @@ struct world {
 	struct arena arena;
 	struct problems problems;
 	struct map *seen; /* "kind/ns/name" and "uid/UID" -> struct object_meta */
-	struct object_list pods, services, peer_auths, authz;
+	struct object_list pods, services, peer_auths, authz, traffic;
 	struct mesh_config config;
 	struct map *owners; /* address -> struct address_owner; filled by join */
 	size_t files, namespaces, broken;
@@ -48,6 +48,7 @@ void join_uids(struct world *w);
 void join_addresses(struct world *w);
 void join_modes(struct world *w);
 void join_services(struct world *w);
+void join_traffic(struct world *w);
 void join_domains(struct world *w);
 
 /* The objects of a sorted list that are in a namespace: positions from..to-1. */

@@ -195,8 +195,8 @@ static void test_kinds(void **state)
 		{OURS("RequestAuthentication", "n"),
 			"f.yaml:2: RequestAuthentication default/n: kind: RequestAuthentication is not "
 			"supported by this version\n"},
-		{OURS("TrafficPolicy", "n"),
-			"f.yaml:2: TrafficPolicy default/n: kind: TrafficPolicy is not supported by "
+		{OURS("ServiceEntry", "n"),
+			"f.yaml:2: ServiceEntry default/n: kind: ServiceEntry is not supported by "
 			"this version\n"},
 		{"apiVersion: mesh.weft.dev/v1\nkind: AuthorizationPolicy\nmetadata: {name: n}\n",
 			"f.yaml:1: AuthorizationPolicy default/n: apiVersion: expected "
@@ -218,6 +218,32 @@ static void test_kinds(void **state)
 			"f.yaml:1: note: AuthorizationPolicy n: passed over: not used (apiVersion "
 			"policy.linkerd.io/v1alpha1)\n"},
 		{"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n", ""},
+	};
+	(void)state;
+	RUN(rows, true);
+}
+
+#define TRAFFIC                                                                                    \
+	"apiVersion: mesh.weft.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: t, namespace: " \
+	"shop}\nspec:\n"
+#define TARGETS "  targetRefs: [{kind: Service, name: s}]\n"
+
+static void test_traffic_policies(void **state)
+{
+	static const struct row rows[] = {
+		{SVC IP "  ports: [{port: 80}]\n---\n" TRAFFIC TARGETS
+			"  loadBalancer: {simple: ROUND_ROBIN}\n",
+			""},
+		{TRAFFIC TARGETS "  loadBalancer: {simple: ROUND_ROBIN}\n",
+			"f.yaml:1: warning: TrafficPolicy shop/t: spec.targetRefs: there is no Service "
+			"shop/s\n"},
+		{TRAFFIC TARGETS "  loadBalancer: {simple: ROUNDROBIN}\n",
+			"f.yaml:6: TrafficPolicy shop/t: spec.loadBalancer.simple: expected "
+			"LEAST_REQUEST or ROUND_ROBIN, found \"ROUNDROBIN\"\n"},
+		{TRAFFIC "  targetRefs: [{kind: Pod, name: s}]\n  loadBalancer: {simple: "
+			 "ROUND_ROBIN}\n",
+			"f.yaml:5: TrafficPolicy shop/t: spec.targetRefs[0].kind: expected kind "
+			"Service of group \"\"\n"},
 	};
 	(void)state;
 	RUN(rows, true);
@@ -280,6 +306,7 @@ int main(void)
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_traffic_policies),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_denials),
 	};
