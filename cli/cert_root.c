@@ -70,8 +70,8 @@ static int make_root(const struct root_conf *conf)
 	int64_t now = cert_cli_now();
 	if (!spiffe_td_valid(str_from(conf->trust_domain)))
 		return command_misuse(&root_program,
-			"--trust-domain=%s: no trust domain; it has lower-case letters, digits, '.', "
-			"'-' and '_' alone",
+			"--trust-domain=%s: not a trust domain; it may have lower-case letters, digits, "
+			"'.', '-' and '_' alone",
 			conf->trust_domain);
 	int err = cert_ca_create(str_from(conf->trust_domain), now - CA_BACKDATE,
 		now + (int64_t)conf->days * DAY, &ca);

@@ -154,7 +154,8 @@ bool manifest_load(const struct conf_program *prog, char *const *paths, int n, s
 	for (int i = 0; i < n && good; i++)
 		good = walk_path(&k, paths[i], MANIFEST_MAX_DEPTH);
 	if (good && k.n == 0) {
-		command_fail(prog, "no .yaml, .yml or .json files there");
+		command_fail(prog, "%s%s: no .yaml, .yml or .json files there", paths[0],
+			n > 1 ? " and the rest" : "");
 		good = false;
 	}
 	for (size_t i = 0; i < k.n; i++) {

@@ -89,7 +89,11 @@ static int open_control(struct endpoints *e, const struct http_env *http, struct
 		.arg = e};
 	if (e->cfg.params->control_socket[0] == '\0')
 		return 0;
-	return http_server_open(http, net, &cfg, &e->control, err, size);
+	char why[256] = "";
+	int code = http_server_open(http, net, &cfg, &e->control, why, sizeof(why));
+	if (code != 0)
+		snprintf(err, size, "control socket %s", why);
+	return code;
 }
 
 /* -- listeners

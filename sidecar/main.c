@@ -11,10 +11,34 @@
 #include "sidecar/run.h"
 
 static const char examples[] =
-	"  weft-sidecar capture                      write the redirect rules of this pod (init step)\n"
+	"weft-sidecar capture                      write the redirect rules of this pod (init step)\n"
 	"  weft-sidecar --state /var/lib/weft/state  run beside the application, as uid 1337\n"
 	"  curl localhost:15000/config_dump          what is in force\n"
-	"  curl localhost:15000/healthz/ready        ready, or why not\n";
+	"  curl localhost:15000/healthz/ready        ready, or why not";
+
+/* Ports of one process that would take one another's place. */
+static bool ports_differ(const struct sidecar_params *p)
+{
+	const struct {
+		const char *flag;
+		uint64_t port;
+	} at[] = {{"--outbound-port", p->outbound_port}, {"--inbound-port", p->inbound_port},
+		{"--admin-port", p->admin_port}, {"--metrics-port", p->metrics_port},
+		{"--health-port", p->health_port}};
+
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (at[i].port != at[k].port)
+				continue;
+			fprintf(stderr,
+				"weft-sidecar: %s and %s are both %u: the sidecar needs five "
+				"different ports\n",
+				at[k].flag, at[i].flag, (unsigned)at[i].port);
+			return false;
+		}
+	}
+	return true;
+}
 
 int main(int argc, char **argv)
 {
@@ -44,7 +68,7 @@ int main(int argc, char **argv)
 		conf_free(&program, &params);
 		return 2;
 	}
-	int code = sidecar_run(&params);
+	int code = ports_differ(&params) ? sidecar_run(&params) : 2;
 	conf_free(&program, &params);
 	return code;
 }

@@ -50,8 +50,8 @@ static const struct conf_program capture_program = {
 	.synopsis =
 		"weft-sidecar capture [flags]\n  weft-sidecar capture --print [flags]\n  weft-sidecar capture "
 		"--clean",
-	.examples = "  weft-sidecar capture --exclude-outbound-ports 5432\n"
-		    "  weft-sidecar capture --print --backend=iptables --iptables=legacy\n",
+	.examples = "weft-sidecar capture --exclude-outbound-ports 5432\n"
+		    "  weft-sidecar capture --print --backend=iptables --iptables=legacy",
 	.params = capture_param_rows,
 	.n_params = sizeof(capture_param_rows) / sizeof(capture_param_rows[0]),
 };
@@ -147,8 +147,8 @@ static int check_place(const struct run *r, struct trouble *t)
 
 	if (!has_capability(CAP_NET_ADMIN_BIT) || (raw && !has_capability(CAP_NET_RAW_BIT))) {
 		trouble_set(t,
-			"add NET_ADMIN and NET_RAW to securityContext.capabilities of this "
-			"container",
+			"run it as root; in Kubernetes add NET_ADMIN and NET_RAW to "
+			"securityContext.capabilities of this container",
 			"the capabilities NET_ADMIN, to change rules, and NET_RAW, to prove them, "
 			"are needed");
 		return ERR_DENIED;

@@ -172,15 +172,35 @@ static int read_all(int fd, uint8_t *p, size_t n)
 	return 0;
 }
 
+/* Adds what is the matter most often. */
+static void explain_open(int error, char *err, size_t size)
+{
+	size_t len = strlen(err);
+	if (error == EACCES && len < size)
+		snprintf(err + len, size - len, " (this runs as uid %u, which must own the file)",
+			(unsigned)geteuid());
+}
+
+static void explain_file(const struct stat *st, char *err, size_t size)
+{
+	size_t len = strlen(err);
+	if (S_ISREG(st->st_mode) && (st->st_mode & 077) != 0 && len < size)
+		snprintf(err + len, size - len, "; this one has mode %04o",
+			(unsigned)st->st_mode & 07777);
+	else if (S_ISREG(st->st_mode) && st->st_size == 0 && len < size)
+		snprintf(err + len, size - len, "; this one is empty");
+}
+
 /* The descriptor of a file that may be believed, and its size; or an ERR_* with text. Does not wait
  * for a writer where the name is that of a pipe. */
 static int open_state(const char *path, size_t *n, char *err, size_t size)
 {
-	struct stat st;
+	struct stat st = {0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	int error = errno;
 	if (fd < 0) {
 		snprintf(err, size, "%s: %s", path, strerror(error));
+		explain_open(error, err, size);
 		return error == ENOENT ? ERR_NOTFOUND : ERR_IO;
 	}
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
@@ -189,6 +209,7 @@ static int open_state(const char *path, size_t *n, char *err, size_t size)
 			"%s: must be a regular file of mode 0600 and at most %u MiB: it holds a "
 			"private key",
 			path, STATE_MAX_BYTES >> 20);
+		explain_file(&st, err, size);
 		close(fd);
 		return ERR_VERIFY;
 	}

@@ -294,7 +294,7 @@ def test_check_reads_standard_input_and_files():
 def test_nothing_to_read(folder):
     (folder / "empty").mkdir()
     done = weft("check", "empty", code=1)
-    assert done.stderr == "weft check: no .yaml, .yml or .json files there\n"
+    assert done.stderr == "weft check: empty: no .yaml, .yml or .json files there\n"
     done = weft("check", "none", code=1)
     assert done.stderr == "weft check: none: No such file or directory\n"
     (folder / "m/dangling.yaml").symlink_to("nowhere")

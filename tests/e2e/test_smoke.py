@@ -5,7 +5,8 @@ import json
 import pytest
 
 from conftest import make_mesh, url
-from weftnet import wait_for
+from weftnet import run, wait_for
+from weftnet.mesh import SIDECAR
 
 NGINX = """
 daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log stderr;
@@ -67,3 +68,9 @@ def test_config_dump_has_no_key(shop):
     dump = json.loads(text)
     assert dump["identity"]["spiffe_id"] == shop[1].spiffe_id
     assert "PRIVATE" not in text and dump["identity"]["key"] == "(redacted)"
+
+
+def test_ports_that_clash():
+    done = run(SIDECAR, "--outbound-port", "15006", check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("weft-sidecar: --outbound-port and --inbound-port are both 15006")

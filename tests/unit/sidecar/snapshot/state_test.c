@@ -481,6 +481,7 @@ static void test_permissions(void **state)
 		assert_int_equal(chmod(f->path, modes[i]), 0);
 		assert_int_equal(load(f), ERR_VERIFY);
 		assert_non_null(strstr(f->err, "must be a regular file of mode 0600"));
+		assert_non_null(strstr(f->err, "this one has mode 06"));
 	}
 	assert_int_equal(chmod(f->path, 0400), 0);
 	assert_int_equal(load(f), 0);
