@@ -282,7 +282,8 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile $(if $(wildcard bench/run),,| grep -v '^  bench') | \
+		expand -t 14
 	@echo "V=1 shows commands; see STYLE.md and ARCHITECTURE.md for the rest."
 
 .PHONY: all tests deps ready demo test unit mem e2e asan asan-e2e clang fuzz fuzz-run check globals \
