@@ -102,8 +102,7 @@ void loop_stop(struct loop *loop)
 
 static void end_oldest_orphan(struct loop *loop)
 {
-	struct loop_orphan *o =
-		CONTAINER_OF(list_pop(&loop->orphans), struct loop_orphan, node);
+	struct loop_orphan *o = CONTAINER_OF(list_pop(&loop->orphans), struct loop_orphan, node);
 
 	o->end(o->arg);
 }

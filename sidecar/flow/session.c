@@ -42,8 +42,8 @@ void session_start(struct conn *c, enum http_version version)
 	struct flow *f = c->flow;
 	struct io *io = c->io;
 	uint64_t retire_in;
-	/* Limits that end a session are for those who share it with nobody else's good requests: who
-	 * may not call has none on it. */
+	/* Limits that end a session are for those who share it with nobody else's good requests:
+	 * who may not call has none on it. */
 	bool trusted = c->direction == SPAN_INBOUND && c->mesh_peer && c->verdict.allowed;
 	c->io = NULL;
 	conn_set_state(c, CONN_HTTP);

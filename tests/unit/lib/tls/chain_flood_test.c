@@ -1,7 +1,7 @@
 /*
- * A peer whose chain is far longer than any that is taken, made of CAs that all bear one name: it is
- * refused before signatures are tried in every order. Their cost is counted in allocations of the
- * TLS library, of which each signature makes many.
+ * A peer whose chain is far longer than any that is taken, made of CAs that all bear one name: it
+ * is refused before signatures are tried in every order. Their cost is counted in allocations of
+ * the TLS library, of which each signature makes many.
  */
 #include <stdarg.h>
 #include <setjmp.h>

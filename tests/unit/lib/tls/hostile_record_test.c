@@ -162,7 +162,8 @@ static void content_beyond_the_limit_is_refused(void **state)
 	tls_world_open(&w);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char bytes[20000];
-		size_t n, inner = rows[i].content + 1 + rows[i].padding, length = inner + RECORD_TAG;
+		size_t n, inner = rows[i].content + 1 + rows[i].padding,
+			  length = inner + RECORD_TAG;
 		uint8_t header[RECORD_HEADER] = {23, 3, 3, (uint8_t)(length >> 8), (uint8_t)length},
 			*nonce;
 		tls_pair_good(&w, &p);
