@@ -140,6 +140,8 @@ void conn_fill_span(const struct conn *c, const struct snapshot *snap, const str
 /* session.c: serves HTTP on c->io. */
 void session_start(struct conn *c, enum http_version version);
 
+/* outbound.c: the client is silent; dials where the server may speak first. */
+void outbound_speculate(struct conn *c);
 /* outbound.c: the target of a raw TCP connection to the destination. 0 or a mesh reason; picks an
  * endpoint where there are several. */
 int outbound_tcp_target(struct conn *c, struct connect_target *out, const char **detail);

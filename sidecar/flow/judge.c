@@ -130,19 +130,23 @@ static bool upstream_is_good(void *arg, const struct cert_chain *chain, uint32_t
 
 /* A client that is still silent is decided on when it speaks. But what waits for it may not wait
  * any longer: an application's connection for one in plaintext, an upstream whose certificate is
- * refused now. */
+ * refused now. The latter may have been about to speak, so another one is dialled. */
 static void rejudge_silent(struct conn *c)
 {
-	bool good = true;
 	if (c->connect == NULL && c->spec.io == NULL)
 		return;
-	if (c->direction == SPAN_INBOUND)
-		good = judge_inbound(c).reason == 0;
-	else if (c->spec.io != NULL)
-		good = upstream_is_good(c->flow, tls_io_peer_chain(c->spec.io), c->trusted_at);
-	c->trusted_at = c->flow->generation;
-	if (!good)
-		raw_drop(c);
+	if (c->direction == SPAN_INBOUND) {
+		if (judge_inbound(c).reason != 0)
+			raw_drop(c);
+		return;
+	}
+	if (upstream_is_good(c->flow, c->peer_chain, c->trusted_at)) {
+		c->trusted_at = c->flow->generation;
+		return;
+	}
+	raw_drop(c);
+	conn_refresh(c);
+	outbound_speculate(c);
 }
 
 static void rejudge_inbound(struct conn *c)

@@ -121,6 +121,12 @@ static void on_failed(struct conn *c, int err)
 		conn_end(c, reason_from_downstream_err(err), err_text(err), true);
 }
 
+void outbound_speculate(struct conn *c)
+{
+	if (!declared_http(c) && c->dest.kind != DEST_REFUSED)
+		raw_speculate(c);
+}
+
 static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict,
 	const struct sniff_facts *facts, struct buf *bytes, int err)
 {
@@ -128,8 +134,7 @@ static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict
 	(void)facts;
 	switch (ev) {
 	case DETECT_QUIET:
-		if (!declared_http(c) && c->dest.kind != DEST_REFUSED)
-			raw_speculate(c);
+		outbound_speculate(c);
 		return;
 	case DETECT_DECIDED:
 	case DETECT_TIMEOUT:

@@ -37,6 +37,8 @@ void raw_drop(struct conn *c)
 {
 	connect_cancel(&c->connect);
 	io_close(&c->spec.io, c->direction == SPAN_OUTBOUND);
+	if (c->direction == SPAN_OUTBOUND)
+		cert_chain_unref(&c->peer_chain);
 	give_back_endpoint(c);
 	c->n_tried = 0;
 	c->spec.failed = false;
@@ -157,11 +159,14 @@ static void on_connected(void *arg, struct io *io, const struct connect_failure 
 	c->connect = NULL;
 	if (io == NULL) {
 		raw_failed(c, failure);
-	} else if (c->state == CONN_CONNECT) {
+		return;
+	}
+	if (c->direction == SPAN_OUTBOUND)
+		conn_keep_chain(c, io);
+	if (c->state == CONN_CONNECT) {
 		tcp_relay(c, io, NULL);
 	} else {
 		c->spec.io = io;
-		c->trusted_at = c->flow->generation;
 		io_set_user(io, on_spec_readable, c);
 		io_want(io, IO_READ);
 	}

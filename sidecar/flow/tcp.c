@@ -79,8 +79,6 @@ void tcp_relay(struct conn *c, struct io *up, struct buf *up_first)
 	c->span.upstream = info.peer;
 	c->span.upstream_ns = c->relay_started = flow_now(c->flow);
 	telemetry_tcp_opened(c->flow->telemetry, &c->span);
-	if (c->direction == SPAN_OUTBOUND)
-		conn_keep_chain(c, up);
 	if (c->timer.loop != NULL)
 		loop_timer_stop(&c->timer);
 	conn_set_state(c, CONN_RELAY);

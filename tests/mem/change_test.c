@@ -416,8 +416,9 @@ static void test_a_root_goes(void **state)
 		assert_has_not(got, "200 OK");
 		free(got);
 		assert_true(tcp.err != 0 || tcp.eof);
-		/* The third one waited for a client that has said nothing yet. */
-		assert_int_equal(refused(judge, "reason=\"cert_untrusted\""), side == 0 ? 3 : 2);
+		/* The third one waited for a client that has said nothing yet; one more is
+		 * tried in its place. */
+		assert_true(refused(judge, "reason=\"cert_untrusted\"") >= (side == 0 ? 3 : 2));
 	}
 	wire_fini(&slow);
 	wire_fini(&idle);
