@@ -174,6 +174,11 @@ static void our_client_learns_why_openssl_refuses_it(void **state)
 	}
 }
 
+static bool told(const struct lab *lab)
+{
+	return lab_said(lab, "error:");
+}
+
 static void our_client_refuses_what_it_should(void **state)
 {
 	(void)state;
@@ -200,6 +205,20 @@ static void our_client_refuses_what_it_should(void **state)
 	assert_int_equal(lab->failure.err, ERR_PROTOCOL);
 	assert_true(lab->failure.alert_from_peer);
 	assert_non_null(strstr(lab->failure.text, "protocol_version"));
+	lab_close(lab);
+
+	/* No signature of ours would do, which the library finds out with its certificate already
+	 * sealed: the alert must still be one that the server can open. */
+	lab = lab_open();
+	lab_use(lab, TLS_CLIENT, CERT_FLAW_NONE);
+	lab_start(lab, S_SERVER "-client_sigalgs RSA-PSS+SHA256");
+	lab_run_until(lab, accepting);
+	lab_dial(lab);
+	lab_run_until(lab, handshake_done);
+	assert_null(lab->io);
+	assert_int_equal(lab->failure.err, ERR_PROTOCOL);
+	lab_run_until(lab, told);
+	assert_true(lab_said(lab, "alert decrypt error"));
 	lab_close(lab);
 }
 
