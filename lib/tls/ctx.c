@@ -56,8 +56,9 @@ static int authmode(const struct tls_ctx *ctx)
 }
 
 /* RFC 8446 alone: no early data (not compiled in), no tickets, no PSK, no renegotiation. */
-static int conf_setup(struct tls_ctx *ctx, mbedtls_ssl_config *conf, const char *const *alpn)
+static int conf_setup(struct tls_ctx *ctx, struct tls_variant *v)
 {
+	mbedtls_ssl_config *conf = &v->conf;
 	bool server = ctx->role == TLS_SERVER;
 	int ret = mbedtls_ssl_config_defaults(conf,
 		server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
@@ -83,27 +84,65 @@ static int conf_setup(struct tls_ctx *ctx, mbedtls_ssl_config *conf, const char 
 	}
 	if (ctx->chain != NULL)
 		ret = mbedtls_ssl_conf_own_cert(conf, &ctx->own_crt, &ctx->own_key);
-	/* The library's parameter is not const, but it only reads the list. */
-	if (ret == 0 && alpn != NULL && alpn[0] != NULL)
-		ret = mbedtls_ssl_conf_alpn_protocols(conf, (const char **)(uintptr_t)alpn);
+	if (ret == 0 && v->alpn[0] != NULL)
+		ret = mbedtls_ssl_conf_alpn_protocols(conf, (const char **)v->alpn);
 	return ret;
 }
 
-const mbedtls_ssl_config *tls_ctx_conf(struct tls_ctx *ctx, const char *const *alpn)
+static size_t list_length(const char *const *list)
 {
-	if (alpn == NULL)
-		alpn = ctx->alpn;
-	for (struct tls_variant *v = ctx->variants; v != NULL; v = v->next)
-		if (v->alpn == alpn)
-			return &v->conf;
+	size_t n = 0;
+
+	while (list != NULL && list[n] != NULL)
+		n++;
+	return n;
+}
+
+static bool list_equal(const char *const *a, const char *const *b)
+{
+	size_t n = list_length(a);
+
+	if (list_length(b) != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return true;
+}
+
+static void variant_free(struct tls_variant *v)
+{
+	mbedtls_ssl_config_free(&v->conf);
+	for (size_t i = 0; v->alpn[i] != NULL; i++)
+		mem_free(v->alpn[i]);
+	mem_free(v->alpn);
+	mem_free(v);
+}
+
+static struct tls_variant *variant_new(struct tls_ctx *ctx, const char *const *alpn)
+{
 	struct tls_variant *v = MEM_NEW(struct tls_variant);
-	v->alpn = alpn;
+	size_t n = list_length(alpn);
+
+	v->alpn = mem_alloc_array(n + 1, sizeof(*v->alpn));
+	for (size_t i = 0; i < n; i++)
+		v->alpn[i] = mem_strdup(alpn[i]);
 	mbedtls_ssl_config_init(&v->conf);
-	int ret = conf_setup(ctx, &v->conf, alpn);
+	int ret = conf_setup(ctx, v);
 	ASSERT(ret == 0);
 	v->next = ctx->variants;
 	ctx->variants = v;
-	return &v->conf;
+	return v;
+}
+
+const struct tls_variant *tls_ctx_variant(struct tls_ctx *ctx, const char *const *alpn)
+{
+	if (alpn == NULL)
+		return ctx->own_alpn;
+	for (struct tls_variant *v = ctx->variants; v != NULL; v = v->next)
+		if (list_equal((const char *const *)v->alpn, alpn))
+			return v;
+	return variant_new(ctx, alpn);
 }
 
 static int fail(char *err, size_t size, const char *text)
@@ -173,7 +212,6 @@ int tls_ctx_new(const struct tls_ctx_config *cfg, struct tls_ctx **out, char *er
 	ctx->refs = 1;
 	ctx->role = cfg->role;
 	ctx->anonymous_client = cfg->role == TLS_SERVER && cfg->anonymous_client;
-	ctx->alpn = cfg->alpn;
 	ctx->clock = cfg->clock;
 	mbedtls_x509_crt_init(&ctx->own_crt);
 	mbedtls_pk_init(&ctx->own_key);
@@ -188,7 +226,7 @@ int tls_ctx_new(const struct tls_ctx_config *cfg, struct tls_ctx **out, char *er
 				"the TLS library cannot read our certificate or key");
 		}
 	}
-	tls_ctx_conf(ctx, NULL);
+	ctx->own_alpn = variant_new(ctx, cfg->alpn);
 	*out = ctx;
 	return 0;
 }
@@ -209,8 +247,7 @@ void tls_ctx_unref(struct tls_ctx **ctx_p)
 	while (ctx->variants != NULL) {
 		struct tls_variant *v = ctx->variants;
 		ctx->variants = v->next;
-		mbedtls_ssl_config_free(&v->conf);
-		mem_free(v);
+		variant_free(v);
 	}
 	mbedtls_pk_free(&ctx->own_key);
 	mbedtls_x509_crt_free(&ctx->own_crt);

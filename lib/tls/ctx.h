@@ -10,11 +10,11 @@
 
 #include "lib/tls/tls.h"
 
-/* The library's configuration for one list of ALPN protocols; owned by the ctx, as the library
- * keeps that list in it. */
+/* The library's configuration for one list of ALPN protocols; owned by the ctx, and owns the list,
+ * which the library keeps a pointer to. */
 struct tls_variant {
 	struct tls_variant *next;
-	const char *const *alpn;
+	char **alpn; /* NULL-terminated */
 	mbedtls_ssl_config conf;
 };
 
@@ -27,16 +27,15 @@ struct tls_ctx {
 	struct cert_chain *chain; /* NULL: an anonymous client */
 	struct cert_key *key;
 	struct cert_bundle *bundle; /* NULL: nobody to verify */
-	const char *const *alpn;
 	const struct clock *clock;
 	mbedtls_x509_crt own_crt;
 	mbedtls_pk_context own_key;
-	struct tls_variant
-		*variants; /* one per list in use; lists have static storage, so there are few */
+	struct tls_variant *own_alpn; /* that of its configuration; borrowed from variants */
+	struct tls_variant *variants; /* one per different list */
 };
 
 /* The configuration for this list (NULL: the ctx's own). Borrowed. */
-const mbedtls_ssl_config *tls_ctx_conf(struct tls_ctx *ctx, const char *const *alpn);
+const struct tls_variant *tls_ctx_variant(struct tls_ctx *ctx, const char *const *alpn);
 /* Wall clock in seconds since the epoch. */
 int64_t tls_ctx_now(const struct tls_ctx *ctx);
 /* In the library's server configurations: called when a ClientHello has been read; set to a

@@ -129,7 +129,7 @@ static const char *check_outcome(struct tls_handshake *h, const struct record_su
 		return "the peer has not been verified";
 	if (mbedtls_ssl_check_pending(&h->ssl) != 0 || h->traffic.left > 0)
 		return "data behind the Finished in its record";
-	if (h->alpn != NULL && h->alpn[0] != NULL && mbedtls_ssl_get_alpn_protocol(&h->ssl) == NULL)
+	if (h->variant->alpn[0] != NULL && mbedtls_ssl_get_alpn_protocol(&h->ssl) == NULL)
 		return "the peer chose no ALPN protocol";
 	return NULL;
 }
@@ -242,7 +242,7 @@ int tls_on_client_hello(mbedtls_ssl_context *ssl)
 
 	mem_free(h->sni);
 	h->sni = sni != NULL ? mem_strndup((const char *)sni, n < SNI_MAX ? n : SNI_MAX) : NULL;
-	if (h->alpn == NULL || h->alpn[0] == NULL || mbedtls_ssl_get_alpn_protocol(ssl) != NULL)
+	if (h->variant->alpn[0] == NULL || mbedtls_ssl_get_alpn_protocol(ssl) != NULL)
 		return 0;
 	mbedtls_ssl_send_alert_message(ssl, ALERT_LEVEL_FATAL, ALERT_NO_APPLICATION_PROTOCOL);
 	return MBEDTLS_ERR_SSL_NO_APPLICATION_PROTOCOL;
@@ -258,7 +258,7 @@ static char *copy(struct str s)
 static void setup_library(struct tls_handshake *h)
 {
 	mbedtls_ssl_init(&h->ssl);
-	int ret = mbedtls_ssl_setup(&h->ssl, tls_ctx_conf(h->ctx, h->alpn));
+	int ret = mbedtls_ssl_setup(&h->ssl, &h->variant->conf);
 	/* Explicitly none where there is no name: the identity is judged by SPIFFE ID, never by
 	 * host name. */
 	if (ret == 0 && h->ctx->role == TLS_CLIENT)
@@ -280,7 +280,7 @@ struct tls_handshake *tls_handshake_start(struct io *below, const struct tls_han
 	h->loop = below->loop;
 	h->ctx = tls_ctx_ref(cfg->ctx);
 	h->bufs = cfg->bufs;
-	h->alpn = cfg->alpn != NULL ? cfg->alpn : cfg->ctx->alpn;
+	h->variant = tls_ctx_variant(cfg->ctx, cfg->alpn);
 	h->expect_id = copy(cfg->expect.id);
 	h->expect_uid = copy(cfg->expect.uid);
 	h->sni = cfg->sni.n <= SNI_MAX ? copy(cfg->sni) : NULL;

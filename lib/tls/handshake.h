@@ -43,7 +43,7 @@ struct tls_handshake {
 	struct loop *loop;
 	struct tls_ctx *ctx;
 	struct buf_pool *bufs;
-	const char *const *alpn; /* what we offer or accept; NULL: nothing */
+	const struct tls_variant *variant; /* of ctx; what we offer or accept */
 	mbedtls_ssl_context ssl;
 	struct buf received, unsent;
 	struct tls_traffic traffic;

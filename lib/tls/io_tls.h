@@ -18,7 +18,7 @@ struct tls_io_config {
 	const uint8_t *secret_in,
 		*secret_out;     /* application traffic secrets, suite->hash_n bytes each */
 	struct cert_chain *peer; /* referenced; NULL: an anonymous client */
-	const char *alpn;        /* static storage; NULL: none */
+	const char *alpn;        /* borrowed from ctx, static or NULL: none */
 	struct str sni;
 	struct buf *received; /* bytes behind the handshake; moved out */
 	struct buf *unsent;   /* end of our last flight; moved out */

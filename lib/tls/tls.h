@@ -27,7 +27,7 @@ struct tls_ctx_config {
 				     certificate yet */
 	struct cert_key *key;     /* referenced */
 	struct cert_bundle *bundle; /* referenced; may be NULL with anonymous_client */
-	const char *const *alpn;    /* NULL-terminated, in order of preference; static storage */
+	const char *const *alpn;    /* NULL-terminated, in order of preference; copied */
 	const struct clock *clock;  /* wall clock for validity; borrowed, outlives the ctx */
 	bool anonymous_client;      /* server: no client certificate is asked for (control plane,
 				       webhook) */
@@ -62,7 +62,7 @@ struct tls_handshake_config {
 	struct cert_expect expect; /* copied; client: id is required. server: empty */
 	struct str sni;            /* client; may be empty; over 255 bytes: none */
 	const char *const *alpn;   /* client: offers of this connection instead of the ctx's; NULL:
-				      the ctx's. Static storage */
+				      the ctx's. Copied, each different list once per ctx */
 	uint64_t timeout_ns;       /* 0: 10 s */
 };
 

@@ -12,6 +12,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/process.h"
+#include "lib/tls/ctx.h"
 #include "tests/support/tls_world.h"
 
 #define assert_str_eq(s, text) assert_true(str_eq((s), STR(text)))
@@ -366,6 +367,47 @@ static void validity_is_judged_by_the_contexts_clock(void **state)
 	tls_world_close(&w);
 }
 
+/* Whoever dials may build its list anew each time, and forget it when the handshake is over. */
+static void offers_are_copied_and_kept_once(void **state)
+{
+	static const char *const words[] = {"weft/tcp", "weft/h2"};
+	struct tls_world w;
+	struct tls_pair p;
+	struct io_info info;
+	const char **lists[20];
+	size_t n = 0;
+
+	(void)state;
+	tls_world_open(&w);
+	struct tls_ctx *s = tls_world_ctx(&w, TLS_SERVER, WORLD_SERVER, CERT_FLAW_NONE);
+	struct tls_ctx *c = tls_world_ctx(&w, TLS_CLIENT, WORLD_CLIENT, CERT_FLAW_NONE);
+	for (size_t i = 0; i < 20; i++) {
+		struct addr a = {.family = ADDR_V4};
+		lists[i] = mem_alloc(2 * sizeof(*lists[i]));
+		lists[i][0] = mem_strdup(words[i % 2]);
+		io_mem_pair(w.loop, w.bufs, 65536, &a, &a, p.mem);
+		tls_end_start(&w, &p.server, p.mem[0], &(struct tls_handshake_config){.ctx = s});
+		tls_end_start(&w, &p.client, p.mem[1],
+			&(struct tls_handshake_config){
+				.ctx = c, .expect = {.id = STR(WORLD_SERVER)}, .alpn = lists[i]});
+		mem_free((char *)(uintptr_t)lists[i][0]);
+		lists[i][0] = "nothing";
+		tls_world_settle(&w);
+		assert_non_null(p.client.io);
+		io_info(p.client.io, &info);
+		assert_true(str_eq(info.alpn, str_from(words[i % 2])));
+		tls_pair_close(&w, &p);
+	}
+	for (const struct tls_variant *v = c->variants; v != NULL; v = v->next)
+		n++;
+	assert_int_equal(n, 3);
+	for (size_t i = 0; i < 20; i++)
+		mem_free(lists[i]);
+	tls_ctx_unref(&s);
+	tls_ctx_unref(&c);
+	tls_world_close(&w);
+}
+
 static void a_name_that_no_host_has_is_not_sent(void **state)
 {
 	struct tls_world w;
@@ -440,6 +482,7 @@ int main(void)
 		cmocka_unit_test(no_call_follows_a_cancel),
 		cmocka_unit_test(rotation_leaves_a_running_handshake_alone),
 		cmocka_unit_test(validity_is_judged_by_the_contexts_clock),
+		cmocka_unit_test(offers_are_copied_and_kept_once),
 		cmocka_unit_test(a_name_that_no_host_has_is_not_sent),
 		cmocka_unit_test(a_thousand_handshakes_leave_nothing_behind),
 	};
