@@ -155,6 +155,100 @@ static void test_strangers_leave_places_for_the_pod(void **state)
 	mesh_assert_idle(&p->m);
 }
 
+/* -- another protocol than was said
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* The caller's sidecar is told that the port is TCP, so that what its application says travels as
+ * bytes; the receiver is told nothing and looks. */
+static void called_tcp(struct pair *p, Weft__Mesh__V1__Protocol here)
+{
+	p->m.protocol = here;
+	mesh_apply(&p->m);
+	p->m.protocol = WEFT__MESH__V1__PROTOCOL__PROTOCOL_TCP;
+	mesh_apply_one(&p->m, p->client);
+}
+
+#define FORGED "X-Forwarded-Client-Cert: forged\r\nX_Weft_Claims: forged\r\n\r\n"
+
+/* What any server might read as a request is read by us first. */
+static void test_requests_in_raw_bytes(void **state)
+{
+	static const struct {
+		const char *first, *rest; /* with a long time in between */
+		bool served;
+	} rows[] = {
+		{"GET / HTTP/1.1\r\nHost: w\r\n" FORGED, "", true},
+		{"G", "ET / HTTP/1.1\r\nHost: w\r\n" FORGED, true},
+		{"\r\n", "GET / HTTP/1.1\r\nHost: w\r\n" FORGED, true},
+		{"GET / HTTP/1.1\r\nHos", "t: w\r\n" FORGED, true},
+		{"get / http/1.1\r\nHost: w\r\n" FORGED, "", false},
+		{" GET / HTTP/1.1\r\nHost: w\r\n" FORGED, "", false},
+		{"GET\t/ HTTP/1.1\nHost: w\n" FORGED, "", false},
+		{"\n\n\n \tGET /", " HTTP/1.0\r\nHost: w\r\n" FORGED, false},
+	};
+	static const Weft__Mesh__V1__Protocol declared[] = {
+		WEFT__MESH__V1__PROTOCOL__PROTOCOL_UNSPECIFIED,
+		WEFT__MESH__V1__PROTOCOL__PROTOCOL_HTTP};
+	struct pair *p = *state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) * 2; i++) {
+		struct mesh_raw raw;
+		struct wire x;
+		mesh_raw_start(&raw, p->web, 8080, NULL);
+		called_tcp(p, declared[i % 2]);
+		pair_wire(p, &x);
+		wire_send(&x, str_from(rows[i / 2].first), 0, NULL);
+		mesh_advance(&p->m, 11 * NS_PER_S);
+		wire_send(&x, str_from(rows[i / 2].rest), 0, NULL);
+		mesh_advance(&p->m, NS_PER_S);
+		for (size_t k = 0; k < raw.n; k++) {
+			char *got = wire_take(&raw.wires[k]);
+			assert_has_not(got, "forged");
+			if (got[0] != '\0') {
+				assert_true(rows[i / 2].served);
+				assert_has(got, "URI=spiffe://cluster.local/ns/default/sa/client");
+			}
+			free(got);
+		}
+		wire_fini(&x);
+		mesh_raw_stop(&raw);
+		mesh_assert_idle(&p->m);
+	}
+}
+
+/* What follows a request for an upgrade is the tunnel's, and goes nowhere before there is one. */
+static void test_a_request_behind_an_upgrade(void **state)
+{
+	struct pair *p = *state;
+	struct mesh_raw raw;
+	struct wire x;
+	char *got;
+	mesh_raw_start(&raw, p->web, 8080, NULL);
+	mesh_apply(&p->m);
+	pair_wire(p, &x);
+	wire_send(&x,
+		STR("GET /chat HTTP/1.1\r\nHost: w\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+		    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+		    "GET /hidden HTTP/1.1\r\nHost: w\r\n" FORGED),
+		0, NULL);
+	mesh_advance(&p->m, NS_PER_S);
+	assert_int_equal(raw.n, 1);
+	got = wire_take(&raw.wires[0]);
+	assert_has(got, "GET /chat HTTP/1.1\r\n");
+	assert_has_not(got, "hidden");
+	free(got);
+	wire_send(&raw.wires[0], STR("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno"), 0, NULL);
+	mesh_advance(&p->m, NS_PER_S);
+	for (size_t k = 0; k < raw.n; k++) {
+		got = wire_take(&raw.wires[k]);
+		assert_has_not(got, "forged");
+		free(got);
+	}
+	wire_fini(&x);
+	mesh_raw_stop(&raw);
+	mesh_assert_idle(&p->m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +258,8 @@ int main(void)
 		PAIR_TEST(test_a_server_quits_http2),
 		PAIR_TEST(test_a_client_quits),
 		PAIR_TEST(test_strangers_leave_places_for_the_pod),
+		PAIR_TEST(test_requests_in_raw_bytes),
+		PAIR_TEST(test_a_request_behind_an_upgrade),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
