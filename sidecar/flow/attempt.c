@@ -171,8 +171,7 @@ void attempt_drop(struct request *r, enum reason reason)
 static bool may_retry(const struct request *r, int reason)
 {
 	const struct attempt *a = r->cur;
-	if (r->committed || r->n_attempts >= REQUEST_ATTEMPTS || r->down == NULL ||
-		r->head->protocol.n > 0)
+	if (r->committed || r->n_attempts >= REQUEST_ATTEMPTS || r->down == NULL)
 		return false;
 	if (a->body_sent > 0 && r->replay_lost)
 		return false;

@@ -52,17 +52,34 @@ void forward_on_starved(void *arg)
 	}
 }
 
+/*
+ * The bound holds for what is on its way. Before the first byte of a body has left us its second
+ * reference costs nothing, and a GOAWAY that crosses it in the same turn must not cost the request.
+ */
+static void trim_replay(struct request *r)
+{
+	const struct attempt *a = r->cur;
+	if (buf_len(&r->replay) <= r->flow->params->replay_bytes)
+		return;
+	if (a != NULL && a->up != NULL && stream_bytes_out(a->up) == 0)
+		return;
+	r->replay_lost = true;
+	buf_clear(&r->replay);
+}
+
+void forward_on_trim(void *arg)
+{
+	trim_replay(OBJ_CAST(struct request, REQUEST_MAGIC, arg));
+}
+
 /* Keeps a second reference while the request may have to be sent again. */
 static void keep_replay(struct request *r)
 {
 	if (r->replay_lost)
 		return;
-	if (buf_len(&r->replay) + buf_len(&r->held) > r->flow->params->replay_bytes) {
-		r->replay_lost = true;
-		buf_clear(&r->replay);
-		return;
-	}
 	buf_share(&r->replay, &r->held, 0, buf_len(&r->held));
+	if (buf_len(&r->replay) > r->flow->params->replay_bytes)
+		loop_next_turn(&r->trim);
 }
 
 void forward_request_body(struct request *r)
@@ -104,6 +121,7 @@ void forward_down_body(struct request *r, struct buf *bytes, bool end)
 /* The upstream has room again. */
 void forward_up_room(struct request *r)
 {
+	trim_replay(r);
 	consume_down(r);
 }
 

@@ -295,6 +295,7 @@ static void on_down_end(void *arg, struct http_stream *s, enum reason reason)
 	}
 	r->failed = true;
 	loop_timer_stop(&r->timer);
+	loop_task_cancel(&r->trim);
 	if (r->cur != NULL && r->cur->up != NULL && r->response_done && r->body_sent_end &&
 		reason == REASON_OK)
 		r->cur = NULL; /* finishes by itself */
@@ -343,6 +344,7 @@ void request_start(struct conn *c, struct http_stream *s)
 	buf_init(&r->held, f->env.http.bufs);
 	buf_init(&r->replay, f->env.http.bufs);
 	loop_timer_init(&r->timer, f->env.http.loop, on_timeout, r);
+	loop_task_init(&r->trim, f->env.http.loop, forward_on_trim, r);
 	conn_fill_span(c, r->snap, &r->dest, &r->span);
 	r->span.http = true;
 	r->span.protocol = r->down_version == HTTP_V2 ? "http/2" : "http/1.1";

@@ -61,10 +61,11 @@ struct request {
 	struct attempt *cur; /* the chosen attempt; NULL: none */
 	uint32_t ups;        /* upstream streams that have not had their on_end */
 	/* the body tee */
-	struct buf held;   /* received, not yet sent to the chosen attempt */
-	struct buf replay; /* second references to what was sent, while it may be sent again */
-	bool replay_lost;  /* the bound was passed or the response has begun */
-	size_t unconsumed; /* received bytes that the downstream was not told of yet */
+	struct buf held;       /* received, not yet sent to the chosen attempt */
+	struct buf replay;     /* second references to what was sent, while it may be sent again */
+	bool replay_lost;      /* the bound was passed or the response has begun */
+	struct loop_task trim; /* looks whether the bound was passed */
+	size_t unconsumed;     /* received bytes that the downstream was not told of yet */
 	bool body_end, body_sent_end, stopped;
 	struct http_fields *trailers;
 	/* response */
@@ -97,6 +98,8 @@ void attempt_failed(struct request *r, int reason, const char *text);
 void request_down_gone(struct request *r);
 
 /* forward.c */
+/* Task: drops a replay buffer that has grown too large; arg is the request. */
+void forward_on_trim(void *arg);
 /* Timer: opens the windows of starved requests again where the budget permits; arg is the flow. */
 void forward_on_starved(void *arg);
 void forward_request_body(struct request *r);

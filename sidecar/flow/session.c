@@ -49,10 +49,10 @@ void session_start(struct conn *c, enum http_version version)
 	conn_set_state(c, CONN_HTTP);
 	c->http = http_conn_new(&f->env.http, io, HTTP_SERVER, version, &f->down_limits, trusted,
 		&session_events, c);
-	if (upstream_retire_in(http_conn_io(c->http), &retire_in)) {
-		loop_timer_init(&c->retire, f->env.http.loop, on_retire, c);
-		loop_timer_at(&c->retire, flow_now(f) + retire_in);
-	}
+	bool leaves = upstream_retire_in(http_conn_io(c->http), &retire_in);
+	loop_timer_init(&c->retire, f->env.http.loop, on_retire, c);
 	if (f->draining && c->direction == SPAN_INBOUND)
-		http_conn_drain(c->http);
+		loop_timer_start(&c->retire, CONNECT_LEAST_LIFE);
+	else if (leaves)
+		loop_timer_at(&c->retire, flow_now(f) + retire_in);
 }

@@ -153,6 +153,8 @@ bool upstream_retire_in(const struct io *io, uint64_t *ns)
 		end = info.peer_not_after;
 	if (end == 0)
 		return false;
-	*ns = end - RETIRE_MARGIN_S > now ? (uint64_t)(end - RETIRE_MARGIN_S - now) * NS_PER_S : 0;
+	*ns = CONNECT_LEAST_LIFE;
+	if (end - RETIRE_MARGIN_S > now)
+		*ns = (uint64_t)(end - RETIRE_MARGIN_S - now) * NS_PER_S;
 	return true;
 }

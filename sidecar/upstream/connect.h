@@ -52,6 +52,9 @@ typedef void connect_done_fn(void *arg, struct io *io, const struct connect_fail
  * of both leaves expires. False where it has no leaves.
  */
 #define RETIRE_MARGIN_S 60
+/* What was just made, perhaps for lack of anything better, lives so long at least: an upgrade needs
+ * the peer's SETTINGS first. */
+#define CONNECT_LEAST_LIFE NS_PER_S
 bool upstream_retire_in(const struct io *io, uint64_t *ns);
 
 struct connect;

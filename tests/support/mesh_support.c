@@ -187,14 +187,23 @@ struct io *mesh_dial(struct mesh *m, struct mesh_test_pod *from, const char *to)
 	return d.io;
 }
 
-bool mesh_logged(struct mesh *m, const char *text)
+unsigned mesh_count_logged(struct mesh *m, const char *text)
 {
 	size_t n = buf_len(&m->log_text);
-	char *all = mem_alloc(n + 1);
+	char *all = mem_alloc(n + 1), *at = all;
+	unsigned found = 0;
 	buf_copy_out(&m->log_text, 0, all, n);
-	bool found = strstr(all, text) != NULL;
+	while ((at = strstr(at, text)) != NULL) {
+		at++;
+		found++;
+	}
 	mem_free(all);
 	return found;
+}
+
+bool mesh_logged(struct mesh *m, const char *text)
+{
+	return mesh_count_logged(m, text) > 0;
 }
 
 void mesh_print_log(struct mesh *m)

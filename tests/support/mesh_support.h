@@ -86,6 +86,8 @@ void mesh_advance(struct mesh *m, uint64_t ns);
 struct io *mesh_dial(struct mesh *m, struct mesh_test_pod *from, const char *to);
 /* The log so far contains that text. */
 bool mesh_logged(struct mesh *m, const char *text);
+/* How often. */
+unsigned mesh_count_logged(struct mesh *m, const char *text);
 /* For whoever looks why a test fails. */
 void mesh_print_log(struct mesh *m);
 /* Value of the series of that family whose line contains all of the words (NULL-terminated);
