@@ -18,6 +18,9 @@
 #define ROUNDS 20
 #define STEPS 120
 #define WIRES 16
+#define UPGRADE                                                                          \
+	"GET /chat HTTP/1.1\r\nHost: w\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" \
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 /* One round; of the test. */
 struct chaos {
@@ -74,10 +77,8 @@ static void step_speak(struct chaos *c)
 		"POST / HTTP/1.1\r\nHost: w\r\nContent-Length: 9\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: w\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
 		"0\r\n\r\n", "some body", "G", "ET / HTTP/1.0\r\n\r\n", "\1raw bytes",
-		"\x16\x03\x01\x02",
-		"GET /chat HTTP/1.1\r\nHost: w\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+		"\x16\x03\x01\x02", UPGRADE, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: w\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"};
 	size_t i = any(c, WIRES);
 	if (c->open[i] && c->wires[i].err == 0)
