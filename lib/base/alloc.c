@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "lib/base/obj.h"
 
@@ -86,4 +89,11 @@ void mem_free_secret(void *p, size_t size)
 {
 	mem_wipe(p, size);
 	free(p);
+}
+
+void mem_release(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }

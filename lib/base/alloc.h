@@ -18,6 +18,9 @@ char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mem_free(void *p);
+/* What was freed goes back to the system, where the C library keeps it. Walks the heap: for quiet
+ * times only. */
+void mem_release(void);
 /* Overwrites with zeros in a way that the compiler keeps, then frees. For keys and tokens. */
 void mem_free_secret(void *p, size_t size);
 void mem_wipe(void *p, size_t size);

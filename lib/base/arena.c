@@ -38,6 +38,18 @@ struct arena_pool *arena_pool_new(size_t max_idle_blocks)
 	return pool;
 }
 
+void arena_pool_trim(struct arena_pool *pool)
+{
+	while (pool->idle != NULL) {
+		struct arena_block *block = pool->idle;
+
+		pool->idle = block->next;
+		UNPOISON(block->data, ARENA_DATA);
+		mem_free(block);
+	}
+	pool->idle_count = 0;
+}
+
 void arena_pool_free(struct arena_pool **pool)
 {
 	struct arena_pool *p = *pool;
@@ -46,12 +58,7 @@ void arena_pool_free(struct arena_pool **pool)
 	if (p == NULL)
 		return;
 	ASSERT(p->used_count == 0);
-	while (p->idle != NULL) {
-		struct arena_block *block = p->idle;
-		p->idle = block->next;
-		UNPOISON(block->data, ARENA_DATA);
-		mem_free(block);
-	}
+	arena_pool_trim(p);
 	mem_free(p);
 }
 

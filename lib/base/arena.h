@@ -18,6 +18,8 @@ struct arena_block;
 #define ARENA_BLOCK 4096
 
 struct arena_pool *arena_pool_new(size_t max_idle_blocks);
+/* Frees the idle blocks. */
+void arena_pool_trim(struct arena_pool *pool);
 /* All arenas on it must have been freed. */
 void arena_pool_free(struct arena_pool **pool);
 

@@ -220,7 +220,7 @@ static void request_recycle(void *p)
 	struct flow *f = r->flow;
 	snapshot_unref(&r->snap);
 	r->obj.magic = 0;
-	list_append(&f->free_requests, &r->node);
+	list_prepend(&f->free_requests, &r->node);
 }
 
 static void request_up_gone(struct request *r)

@@ -63,6 +63,7 @@ struct conn *conn_new(struct flow *f, enum span_direction direction, struct io *
 	f->stats.conns++;
 	if (direction == SPAN_INBOUND)
 		f->stats.conns_inbound++;
+	flow_on_load(f);
 	return c;
 }
 
@@ -105,6 +106,7 @@ void conn_end(struct conn *c, int reason, const char *detail, bool reset)
 	f->stats.conns--;
 	if (c->direction == SPAN_INBOUND)
 		f->stats.conns_inbound--;
+	flow_on_load(f);
 	loop_defer_free(f->env.http.loop, c, conn_free);
 	if (f->draining && f->stats.conns == 0 && f->on_idle != NULL)
 		f->on_idle(f->on_idle_arg);

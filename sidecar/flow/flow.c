@@ -163,6 +163,7 @@ struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *p
 	list_init(&f->free_requests);
 	list_init(&f->starved);
 	loop_timer_init(&f->starved_timer, env->http.loop, forward_on_starved, f);
+	loop_timer_init(&f->quiet, env->http.loop, flow_on_quiet, f);
 	loop_task_init(&f->judge, env->http.loop, flow_on_judge, f);
 	init_connect(f);
 	f->pools = pools_new(&env->http, &f->connect, &f->up_limits, &bounds, rng_next(env->rng));
@@ -176,15 +177,14 @@ struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *p
 void flow_free(struct flow **fp)
 {
 	struct flow *f = *fp;
-	struct list_node *n;
 	if (f == NULL)
 		return;
 	*fp = NULL;
 	ASSERT(list_empty(&f->conns));
 	loop_timer_stop(&f->starved_timer);
+	loop_timer_stop(&f->quiet);
 	loop_task_cancel(&f->judge);
-	while ((n = list_pop(&f->free_requests)) != NULL)
-		mem_free(CONTAINER_OF(n, struct request, node));
+	flow_free_requests(f);
 	pools_free(&f->pools);
 	telemetry_free(&f->telemetry);
 	learned_free(&f->learned);

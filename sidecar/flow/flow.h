@@ -58,6 +58,8 @@ struct flow {
 	struct list starved; /* requests whose windows stay shut while max-buffer is passed */
 	struct loop_timer starved_timer;
 	struct flow_stats stats;
+	size_t peak_load;        /* most connections and requests at a time since quiet */
+	struct loop_timer quiet; /* load is far below its peak */
 	size_t max_conns;
 	bool draining;
 	flow_idle_fn *on_idle;
@@ -81,6 +83,11 @@ void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg);
 void flow_end(struct flow *f);
 /* judge.c: judges what is open under the configuration in force, one slice; a loop_task_fn. */
 void flow_on_judge(void *flow);
+/* trim.c: connections or requests have come or gone. */
+void flow_on_load(struct flow *f);
+/* The loop_timer_fn of quiet: what a burst left on free lists goes back to the system. */
+void flow_on_quiet(void *flow);
+void flow_free_requests(struct flow *f);
 /* The configuration is older than max-stale. */
 bool flow_stale(const struct flow *f);
 

@@ -304,6 +304,7 @@ static void on_down_end(void *arg, struct http_stream *s, enum reason reason)
 	buf_clear(&r->replay);
 	r->down = NULL;
 	f->stats.requests--;
+	flow_on_load(f);
 	if (r->head != NULL || reason != REASON_OK)
 		span_emit(f->telemetry, &r->span, flow_now(f));
 	list_remove(&r->node);
@@ -351,5 +352,6 @@ void request_start(struct conn *c, struct http_stream *s)
 	r->span.start_ns = flow_now(f);
 	list_append(&c->requests, &r->node);
 	f->stats.requests++;
+	flow_on_load(f);
 	stream_set_user(s, &down_events, r);
 }

@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <string.h>
 
+#include "lib/base/alloc.h"
 #include "lib/base/arena.h"
 #include "lib/base/rand.h"
 
@@ -105,6 +106,22 @@ static void test_warm_pool_calls_no_malloc(void **state)
 	arena_pool_free(&pool);
 }
 
+static void test_trim_frees_what_is_idle(void **state)
+{
+	struct arena_pool *pool = arena_pool_new(64);
+	struct rng rng;
+
+	(void)state;
+	rng_seed(&rng, 1);
+	struct mallinfo2 before = mallinfo2();
+	use(pool, &rng);
+	arena_pool_trim(pool);
+	mem_release();
+	assert_int_equal(mallinfo2().uordblks, before.uordblks);
+	use(pool, &rng);
+	arena_pool_free(&pool);
+}
+
 static void test_pool_gives_back_the_same_block(void **state)
 {
 	struct arena_pool *pool = arena_pool_new(1);
@@ -129,6 +146,7 @@ int main(void)
 		cmocka_unit_test(test_large_requests_keep_the_block),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_warm_pool_calls_no_malloc),
+		cmocka_unit_test(test_trim_frees_what_is_idle),
 		cmocka_unit_test(test_pool_gives_back_the_same_block),
 	};
 
