@@ -103,15 +103,14 @@ def test_deadline(world, family):
     tag = f"deadline{family}"
     assert world.run(family, "deadline", tag) == {"code": DEADLINE}
     sock.wait_for("the server to see it", lambda: len(world.seen(tag)) == 2)
-    assert world.seen(tag) == [{"method": "wait", "tag": tag, "remaining": True},
-                               {"method": "gone", "tag": tag, "active": False}]
+    assert world.seen(tag) == [{"method": "wait", "tag": tag, "deadline": True}, {"method": "over", "tag": tag}]
 
 
 def test_cancel(world, family):
     tag = f"cancel{family}"
     assert world.run(family, "cancel", tag) == {"first": "first", "code": CANCELLED}
     sock.wait_for("the server to see it", lambda: len(world.seen(tag)) == 2)
-    assert world.seen(tag)[1]["method"] == "gone"
+    assert world.seen(tag) == [{"method": "drip", "tag": tag, "deadline": False}, {"method": "over", "tag": tag}]
 
 
 def test_denied_by_policy(world, family):

@@ -63,20 +63,30 @@ def chat(requests, context):
     tell(method="chat", tag=tag_of(context), n=n)
 
 
+def watch(context, method):
+    """Tells now and when the call is over; the event is set then."""
+    over = threading.Event()
+    tag = tag_of(context)
+    tell(method=method, tag=tag, deadline=context.time_remaining() is not None)
+
+    def on_over():
+        tell(method="over", tag=tag)
+        over.set()
+    context.add_callback(on_over)
+    return over
+
+
 def wait(request, context):
     """Until the client is gone."""
-    gone = threading.Event()
-    context.add_callback(gone.set)
-    tell(method="wait", tag=tag_of(context), remaining=context.time_remaining() is not None)
-    gone.wait(30)
-    tell(method="gone", tag=tag_of(context), active=context.is_active())
+    watch(context, "wait").wait(30)
     return b""
 
 
 def drip(request, context):
     """One message, and then nothing until the client is gone."""
+    over = watch(context, "drip")
     yield b"first"
-    wait(request, context)
+    over.wait(30)
 
 
 def serve(port):
