@@ -67,7 +67,7 @@ def watch(context, method):
     """Tells now and when the call is over; the event is set then."""
     over = threading.Event()
     tag = tag_of(context)
-    tell(method=method, tag=tag, deadline=context.time_remaining() is not None)
+    tell(method=method, tag=tag, deadline=(context.time_remaining() or 1e9) < 60)
 
     def on_over():
         tell(method="over", tag=tag)
