@@ -52,9 +52,16 @@ static uint32_t read_u32(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* Bytes of the payload that h2_sift or the unbinding needs. */
+static bool is_padded_data(const struct h2_frame *f)
+{
+	return f->type == NGHTTP2_DATA && (f->flags & NGHTTP2_FLAG_PADDED) && f->length > 0;
+}
+
+/* Bytes of the payload that h2_sift, the accounting or the unbinding needs. */
 static size_t frame_needs(const struct h2_frame *f)
 {
+	if (is_padded_data(f))
+		return 1;
 	if (f->type == NGHTTP2_WINDOW_UPDATE && f->length == 4)
 		return 4;
 	if (f->type == NGHTTP2_HEADERS && (f->flags & NGHTTP2_FLAG_PRIORITY)) {
@@ -74,7 +81,8 @@ static void frame_account(struct h2 *h, const struct h2_frame *f)
 	}
 	switch ((nghttp2_frame_type)f->type) {
 	case NGHTTP2_DATA:
-		h2_act(h, f->length > 0 || ends ? H2_ACT_DATA_IN : H2_ACT_EMPTY_DATA);
+		h2_act(h,
+			f->length > f->padding || ends ? H2_ACT_DATA_IN : H2_ACT_EMPTY_DATA);
 		break;
 	case NGHTTP2_HEADERS:
 		h2_act(h, H2_ACT_REQUEST);
@@ -224,6 +232,8 @@ static bool intake_begin_frame(struct h2 *h)
 		return false;
 	if (f.type == NGHTTP2_WINDOW_UPDATE && needs == 4)
 		f.increment = read_u32(head + H2_FRAME_HEAD) & 0x7fffffff;
+	if (is_padded_data(&f))
+		f.padding = 1 + (uint32_t)head[H2_FRAME_HEAD];
 	frame_judge(h, &f, head, H2_FRAME_HEAD + needs);
 	return true;
 }

@@ -32,6 +32,7 @@ struct h2_frame {
 	uint8_t type, flags;
 	int32_t id;
 	uint32_t increment; /* WINDOW_UPDATE of the right length */
+	uint32_t padding;   /* DATA: bytes that are padding, its length field among them */
 };
 
 /* What becomes of a frame before nghttp2 sees it; see h2_sift.c. */

@@ -203,6 +203,13 @@ static void put_empty_data(struct h2_peer *p, unsigned i)
 	h2_put(p, NGHTTP2_DATA, 0, 1, NULL, 0);
 }
 
+static void put_padding(struct h2_peer *p, unsigned i)
+{
+	if (i == 0)
+		h2_put_post(p, 1);
+	h2_put(p, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, "\3\0\0\0", 4);
+}
+
 static void put_window_update(struct h2_peer *p, unsigned i)
 {
 	(void)i;
@@ -233,7 +240,7 @@ static void floods(void **state)
 {
 	static void (*const kinds[])(struct h2_peer *p, unsigned i) = {put_ping, put_settings,
 		put_priority, put_empty_data, put_window_update, put_stream_window_update,
-		put_unknown, put_stray_reset};
+		put_unknown, put_stray_reset, put_padding};
 
 	(void)state;
 	for (unsigned k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
