@@ -1,13 +1,14 @@
 """HTTP/2 without manners: frames as the test wants them, valid or not, and a log of what comes back; and an
 application on python3-h2 that records requests. hpack does the tables, nothing here checks a rule."""
 
-import socket
+import ssl
 import struct
 import time
 
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 from hpack import Decoder, Encoder
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -39,19 +40,38 @@ class H2Raw:
     def __init__(self, sock, authority="web", settings=b""):
         self.sock, self.authority = sock, authority
         self.encoder, self.decoder = Encoder(), Decoder()
-        self.streams, self.goaway, self.goaway_text, self.closed = {}, None, b"", False
+        self.streams, self.goaway, self.goaway_text = {}, None, b""
+        self.closed, self.broken = False, False  # nothing more comes; nothing more goes
         self.frames = {}
         self.next_id, self.buffer, self.block = 1, b"", b""
         self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
 
-    def send(self, data):
-        """True where the peer took it all."""
+    def send(self, data, timeout=20):
+        """True where the peer took it all. What comes meanwhile is read: a peer may take no more until it is."""
+        deadline, view = time.monotonic() + timeout, memoryview(data)
+        while view and not self.broken and time.monotonic() < deadline:
+            self.sock.settimeout(0.05)
+            try:
+                view = view[self.sock.send(view):]
+            except (TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                self.drain()
+            except OSError:
+                self.broken = True
+        return not view and not self.broken
+
+    def drain(self):
+        """Reads what is there, without waiting."""
+        self.sock.settimeout(0)
         try:
-            self.sock.sendall(data)
-            return True
+            while piece := self.sock.recv(65536):
+                self.buffer += piece
+            self.closed = True
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
         except OSError:
             self.closed = True
-            return False
+        while self._take():
+            pass
 
     def new_stream(self):
         sid = self.next_id
@@ -135,7 +155,7 @@ class H2Raw:
             self.sock.settimeout(left)
             try:
                 piece = self.sock.recv(65536)
-            except socket.timeout:
+            except TimeoutError:
                 return until()
             except OSError:
                 piece = b""
@@ -211,10 +231,15 @@ def http2_app(requests, response=((":status", "200"),), body=b"ok\n", trailers=N
         elif isinstance(event, h2.events.TrailersReceived):
             open_requests[event.stream_id].trailers = event.headers
         elif isinstance(event, h2.events.StreamEnded):
-            open_requests[event.stream_id].whole = True
-            c.send_headers(event.stream_id, list(response))
-            c.send_data(event.stream_id, body, end_stream=not trailers)
-            if trailers:
-                c.send_headers(event.stream_id, list(trailers), end_stream=True)
+            open_requests.pop(event.stream_id).whole = True
+            try:
+                c.send_headers(event.stream_id, list(response))
+                c.send_data(event.stream_id, body, end_stream=not trailers)
+                if trailers:
+                    c.send_headers(event.stream_id, list(trailers), end_stream=True)
+            except h2.exceptions.ProtocolError:
+                pass  # reset by what came in the same piece
+        elif isinstance(event, h2.events.StreamReset):
+            open_requests.pop(event.stream_id, None)
 
     return serve
