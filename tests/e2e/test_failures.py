@@ -266,4 +266,4 @@ def test_sidecar_killed_and_back(family):
         w.web.start_sidecar(capture=False)
         sock.wait_for("the endpoint to be tried again",
                       lambda: w.ask(family, http1.request(tag="back")).status == 200)
-        assert w.nginx.records("back")
+        sock.wait_for("nginx's log", lambda: w.nginx.records("back"))

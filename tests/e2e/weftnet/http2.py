@@ -101,11 +101,21 @@ class Client:
             x.reset = event.error_code
 
 
+class Request:
+    """A request as a server got it."""
+
+    def __init__(self, headers):
+        self.headers, self.body, self.trailers, self.ended = headers, b"", None, False
+
+    def get(self, name):
+        return dict(self.headers).get(name)
+
+
 class Server:
     """The server's end of a connection, for scripts."""
 
     def __init__(self, sock):
-        self.sock = sock
+        self.sock, self.requests = sock, {}
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self.h2.initiate_connection()
         self.flush()
@@ -113,22 +123,46 @@ class Server:
     def flush(self):
         self.sock.sendall(self.h2.data_to_send())
 
-    def wait_request(self):
-        """The stream of the next request whose head has come."""
+    def wait_request(self, whole=False):
+        """The stream of the next request whose head, or all of it, has come; None at the end of the connection."""
         while True:
+            for number, r in self.requests.items():
+                if r.ended or not whole:
+                    return number
             data = self.sock.recv(1 << 16)
             if not data:
-                raise EOFError("no request")
-            events = self.h2.receive_data(data)
+                return None
+            for event in self.h2.receive_data(data):
+                self.take(event)
             self.flush()
-            for event in events:
-                if isinstance(event, h2.events.RequestReceived):
-                    return event.stream_id
 
-    def answer(self, number, status, body, end=False):
-        self.h2.send_headers(number, [(":status", str(status))])
-        self.h2.send_data(number, body, end_stream=end)
+    def take(self, event):
+        if isinstance(event, h2.events.RequestReceived):
+            self.requests[event.stream_id] = Request(event.headers)
+        elif isinstance(event, h2.events.DataReceived):
+            self.requests[event.stream_id].body += event.data
+            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.TrailersReceived):
+            self.requests[event.stream_id].trailers = event.headers
+        elif isinstance(event, h2.events.StreamEnded):
+            self.requests[event.stream_id].ended = True
+
+    def interim(self, number, status, fields=()):
+        self.h2.send_headers(number, [(":status", str(status)), *fields])
         self.flush()
+
+    def answer(self, number, status, body=b"", end=False, trailers=None):
+        self.h2.send_headers(number, [(":status", str(status))], end_stream=end and not body)
+        if body:
+            self.h2.send_data(number, body, end_stream=end)
+        if trailers:
+            self.h2.send_headers(number, trailers, end_stream=True)
+        self.flush()
+
+    def until_end(self):
+        """Reads until the peer ends the connection: to close before it has read would take the answer from it."""
+        while self.sock.recv(1 << 16):
+            pass
 
     def reset(self, number, code):
         self.h2.reset_stream(number, code)
