@@ -148,7 +148,7 @@ def test_admin_is_on_loopback_alone(lab):
 def test_loopback_stays_private(lab, family):
     """Over the mesh, and from a stranger, nobody reaches what listens on 127.0.0.1 or [::1]; the pod itself does."""
     for app in lab.private:
-        app.forget()
+        wait_for("earlier connections to end", lambda app=app: app.forget() or not app.conns)
     for port in (9200, 9201):
         for pod, uid in ((lab.client, 65534), (lab.stranger, 65534)):
             data, how = attempt(pod, lab.web.ip(family), port, ONCE, uid=uid)
