@@ -81,8 +81,7 @@ static void frame_account(struct h2 *h, const struct h2_frame *f)
 	}
 	switch ((nghttp2_frame_type)f->type) {
 	case NGHTTP2_DATA:
-		h2_act(h,
-			f->length > f->padding || ends ? H2_ACT_DATA_IN : H2_ACT_EMPTY_DATA);
+		h2_act(h, f->length > f->padding || ends ? H2_ACT_DATA_IN : H2_ACT_EMPTY_DATA);
 		break;
 	case NGHTTP2_HEADERS:
 		h2_act(h, H2_ACT_REQUEST);
