@@ -7,6 +7,9 @@ A row is (name, bytes, verdict):
 Where SMUGGLED is part of the bytes it lies where a laxer reader would see a request of its own."""
 
 REFUSE, CUT = "refuse", "cut"
+# No server takes these for the first line of a request that it goes on after: on a port of which nothing was
+# declared they are raw bytes.
+NO_REQUEST = {"line-no-version", "line-method-nul", "line-method-colon", "line-unicode-space"}
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: web\r\n\r\n"
 GET, POST = b"GET / HTTP/1.1\r\nHost: web\r\n", b"POST / HTTP/1.1\r\nHost: web\r\n"
 ONE_GET, ONE_POST = ["GET / HTTP/1.1"], ["POST / HTTP/1.1"]

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from conftest import make_mesh
-from smuggling_vectors import CUT, REFUSE, rows
+from smuggling_vectors import CUT, NO_REQUEST, REFUSE, rows
 from weftnet import wait_for
 from weftnet.inside import App, connect, http1, read_all, read_response
 from weftnet.mtls import dial_tls, make_leaf
@@ -20,8 +20,8 @@ class Lab:
         self.mesh = mesh
         self.client, self.web = mesh.pod("client"), mesh.pod("web", ports=[("http", 8080)])
         self.stranger = mesh.pod("stranger", meshed=False)
-        mesh.service("web", [{"name": "http", "port": 8080}])
-        self.app = App(self.web, 8080, http1(self.answer))
+        mesh.service("web", [{"name": "http", "port": 8080}, {"name": "any", "port": 8081}])
+        self.apps = [App(self.web, port, http1(self.answer)) for port in (8080, 8081)]
         mesh.start()
         self.leaf = make_leaf(mesh, "client", self.client.spiffe_id)
         self.numbers, self.controls, self.whole = itertools.count(), {}, []
@@ -34,15 +34,21 @@ class Lab:
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(line), line)
 
     def routes(self):
-        """(name, function that dials): the whole way, and past the client's sidecar."""
+        """(name, function that dials): the whole way, past the client's sidecar, and the whole way to a port of
+        which nothing was said."""
         for family in (4, 6):
             ip = self.web.ip(family)
             yield f"mesh-ipv{family}", lambda ip=ip: connect(self.client, ip, 8080)
             yield f"direct-ipv{family}", lambda ip=ip: dial_tls(self.stranger, ip, 8080, self.leaf, "weft/http1.1")
+            yield f"undeclared-ipv{family}", lambda ip=ip: connect(self.client, ip, 8081)
 
     def forget(self):
-        self.app.forget()
+        for app in self.apps:
+            app.forget()
         self.whole = []
+
+    def bytes(self):
+        return b"".join(app.bytes() for app in self.apps)
 
     def control(self, route, dial):
         """An ordinary request gets its own answer, on a connection that stays through all rows."""
@@ -59,7 +65,8 @@ def lab():
     with make_mesh() as m:
         lab = Lab(m)
         yield lab
-        lab.app.close()
+        for app in lab.apps:
+            app.close()
 
 
 def test_the_table_is_large_enough():
@@ -94,13 +101,15 @@ def passed(lab, s, raw, lines):
 @pytest.mark.parametrize("name,raw,verdict", ROWS, ids=[name for name, _, _ in ROWS])
 def test_row(lab, name, raw, verdict):
     for route, dial in lab.routes():
+        if route.startswith("undeclared") and name in NO_REQUEST:
+            continue
         lab.forget()
         with dial() as s:
             if verdict in (REFUSE, CUT):
                 answer = refused(lab, s, raw)
             else:
                 passed(lab, s, raw, verdict)
-        data = lab.app.bytes()
+        data = lab.bytes()
         if verdict == REFUSE:
             assert data == b"", (route, data)
             assert answer, f"{route}: no answer"
