@@ -8,7 +8,7 @@ import pytest
 
 from conftest import make_mesh
 from weftnet import wait_for
-from weftnet.inside import App, connect, read_response, read_until
+from weftnet.inside import App, Reader, connect, read_response, read_until
 
 BAD, CUT, GOOD = "bad", "cut", "good"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -113,51 +113,6 @@ def lab():
         lab = Lab(m)
         yield lab
         lab.app.close()
-
-
-class Reader:
-    """Answers on a socket, however they are framed."""
-
-    def __init__(self, sock):
-        self.sock, self.data = sock, b""
-
-    def more(self):
-        try:
-            piece = self.sock.recv(65536)
-        except OSError:
-            piece = b""
-        self.data += piece
-        return bool(piece)
-
-    def upto(self, done):
-        """Reads until done() says how many bytes are wanted; None where the connection ends before."""
-        while done() is None:
-            if not self.more():
-                return None
-        n = done()
-        out, self.data = self.data[:n], self.data[n:]
-        return out
-
-    def after(self, mark):
-        return self.data.index(mark) + len(mark) if mark in self.data else None
-
-    def answer(self):
-        """(status, body, whole) of the next final answer; status 0 where there is no head."""
-        status = 0
-        while status < 200:
-            head = self.upto(lambda: self.after(b"\r\n\r\n"))
-            if head is None:
-                return 0, self.data, False
-            status = int(head.split(b" ")[1])
-        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
-        if status in (204, 304):
-            return status, b"", True
-        if b"content-length" in fields:
-            size = int(fields[b"content-length"])
-            body = self.upto(lambda: size if len(self.data) >= size else None)
-        else:
-            body = self.upto(lambda: self.after(b"\r\n0\r\n\r\n"))
-        return status, self.data if body is None else body, body is not None
 
 
 @pytest.mark.parametrize("name", ROWS)
