@@ -237,7 +237,7 @@ static const struct fault {
 	{"the client ends", client_ends, false, false, false},
 	{"the client cancels", client_cancels, false, false, false},
 	{"the server resets", server_resets, false, false, false},
-	{"the server ends", server_ends, false, false, false},
+	{"the server ends", server_ends, true, false, false},
 	{"the mesh breaks", mesh_breaks, false, false, false},
 	{"the last hop breaks", applications_break, false, false, false},
 	{"a policy denies", policy_denies, false, false, true},
