@@ -1,171 +1,353 @@
 /*
- * The verdict on a peer, row by row: defaults, ALLOW and DENY, plaintext, foreign trust domains,
- * negations, ports, broken policies.
+ * Authorization by the rules that authz.h promises: the whole truth table of identities against
+ * positive and negated lists, DENY before ALLOW, foreign trust domains, ports, addresses, and
+ * policies that could not be compiled.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
 #include "sidecar/policy/authz.h"
 
-#define PLAIN ""
-#define OWN "spiffe://cluster.local/ns/shop/sa/cart"
-#define OTHER "spiffe://cluster.local/ns/dev/sa/cart"
-#define FOREIGN "spiffe://partner.example/ns/shop/sa/cart"
-#define NO_NS "spiffe://cluster.local/vm/7"
+#define LEN(array) (sizeof(array) / sizeof((array)[0]))
 
-#define ONE(kind_, text) {.v = (struct string_match[]){{kind_, {text, sizeof(text) - 1}}}, .n = 1}
-#define EXACT(text) ONE(MATCH_EXACT, text)
-#define PREFIX(text) ONE(MATCH_PREFIX, text)
-#define SUFFIX(text) ONE(MATCH_SUFFIX, text)
-#define PRESENT ONE(MATCH_PRESENT, "")
+/* Who calls. */
+static const char *const callers[] = {
+	NULL, /* plaintext */
+	"spiffe://cluster.local/ns/shop/sa/web",
+	"spiffe://cluster.local/ns/shop/sa/other",
+	"spiffe://cluster.local/ns/bank/sa/web",
+	"spiffe://cluster.local/odd/path", /* ours, but without namespace and account */
+	"spiffe://partner.example/ns/shop/sa/web",
+};
+enum caller { PLAIN, WEB, OTHER, BANK, ODD, FOREIGN, CALLERS };
 
-/* One policy with one rule of one source. */
-struct row {
-	enum authz_action action;
+static struct authz_in call_by(enum caller who)
+{
+	struct authz_in in = {.port = 8080};
+	const char *why;
+	assert_int_equal(addr_parse(STR("10.1.2.3"), &in.source), 0);
+	if (callers[who] != NULL)
+		assert_int_equal(spiffe_parse(str_from(callers[who]), false, &in.peer, &why), 0);
+	return in;
+}
+
+static struct string_match match(enum match_kind kind, const char *value)
+{
+	return (struct string_match){.kind = kind, .value = str_from(value)};
+}
+
+/* One policy with one rule with one source. */
+struct one {
 	struct authz_source source;
-	const char *matches[5]; /* of those below, whom the rule speaks of */
+	struct authz_operation operation;
+	struct authz_rule rule;
+	struct authz_policy policy;
+	struct snapshot snap;
 };
 
-static const char *const peers[] = {PLAIN, OWN, OTHER, FOREIGN, NO_NS, NULL};
-
-static bool check(struct authz_policy *policies, size_t n, const char *peer, uint16_t port)
+static void one_init(struct one *o, enum authz_action action)
 {
-	const struct snapshot s = {
-		.trust_domain = STR("cluster.local"), .policies = policies, .n_policies = n};
-	struct authz_in in = {.port = port};
+	*o = (struct one){0};
+	o->rule.from = &o->source;
+	o->rule.to = &o->operation;
+	o->policy = (struct authz_policy){.ns = STR("shop"),
+		.name = STR("p"),
+		.action = action,
+		.rules = &o->rule,
+		.n_rules = 1};
+	o->snap.trust_domain = STR("cluster.local");
+	o->snap.policies = &o->policy;
+	o->snap.n_policies = 1;
+}
+
+static bool allowed(const struct one *o, enum caller who)
+{
+	struct authz_in in = call_by(who);
 	struct authz_out out;
-	const char *why;
-	assert_int_equal(addr_parse(STR("10.0.0.9"), &in.source), 0);
-	if (peer[0] != '\0')
-		assert_int_equal(spiffe_parse(str_from(peer), false, &in.peer, &why), 0);
-	authz_check(&s, &in, &out);
+	authz_check(&o->snap, &in, &out);
+	assert_non_null(out.why);
 	return out.allowed;
 }
 
-static bool listed(const char *const *list, const char *peer)
+/* -- identities
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+/* Which list a row fills, and with what; expect: "01.." per caller, whether the source matches. */
+struct row {
+	const char *field;
+	enum match_kind kind;
+	const char *value;
+	const char *allow; /* matches when the policy allows, */
+	const char *deny;  /* and when it denies */
+};
+
+static const struct row rows[] = {
+	/*                                            plain web other bank odd foreign */
+	{"principals", MATCH_EXACT, "cluster.local/ns/shop/sa/web", "010000", "010000"},
+	{"principals", MATCH_PREFIX, "cluster.local/ns/shop/", "011000", "011000"},
+	{"principals", MATCH_SUFFIX, "/sa/web", "010100", "010101"},
+	{"principals", MATCH_PRESENT, "", "011110", "011111"},
+	{"principals", MATCH_EXACT, "partner.example/ns/shop/sa/web", "000001", "000001"},
+	{"principals", MATCH_PREFIX, "partner.example/", "000001", "000001"},
+	/* A prefix that ends within the trust domain names none. */
+	{"principals", MATCH_PREFIX, "partner", "000000", "000001"},
+	{"principals", MATCH_PREFIX, "", "011110", "011111"},
+	{"not_principals", MATCH_EXACT, "cluster.local/ns/shop/sa/web", "001110", "101111"},
+	{"not_principals", MATCH_PRESENT, "", "000000", "100000"},
+	{"namespaces", MATCH_EXACT, "shop", "011000", "011001"},
+	{"namespaces", MATCH_PRESENT, "", "011100", "011101"},
+	{"not_namespaces", MATCH_EXACT, "shop", "000100", "100110"},
+	{"service_accounts", MATCH_EXACT, "shop/web", "010000", "010001"},
+	{"not_service_accounts", MATCH_EXACT, "shop/web", "001100", "101110"},
+};
+
+static struct string_matches *field_of(struct authz_source *s, const char *name)
 {
-	for (int i = 0; i < 5 && list[i] != NULL; i++)
-		if (strcmp(list[i], peer) == 0)
-			return true;
-	return false;
+	const struct {
+		const char *name;
+		struct string_matches *list;
+	} fields[] = {
+		{"principals", &s->principals},
+		{"not_principals", &s->not_principals},
+		{"namespaces", &s->namespaces},
+		{"not_namespaces", &s->not_namespaces},
+		{"service_accounts", &s->service_accounts},
+		{"not_service_accounts", &s->not_service_accounts},
+	};
+	for (size_t i = 0; i < LEN(fields); i++)
+		if (strcmp(fields[i].name, name) == 0)
+			return fields[i].list;
+	return NULL;
 }
 
-static void run(const struct row *rows, size_t n)
+static void check_row(const struct row *r, enum authz_action action)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct row row = rows[i];
-		struct authz_rule rule = {.from = &row.source, .n_from = 1};
-		/* What a DENY does not speak of is let in by an ALLOW that names everyone. */
-		struct authz_source partner = {.principals = PREFIX("partner.example/")};
-		struct authz_rule all[] = {{.n_from = 0}, {.from = &partner, .n_from = 1}};
-		struct authz_policy policies[] = {
-			{.name = STR("p"), .action = row.action, .rules = &rule, .n_rules = 1},
-			{.name = STR("all"), .action = AUTHZ_ALLOW, .rules = all, .n_rules = 2}};
-		bool deny = row.action == AUTHZ_DENY;
-		for (int k = 0; peers[k] != NULL; k++)
-			if (check(policies, deny ? 2 : 1, peers[k], 80) !=
-				(listed(row.matches, peers[k]) != deny))
-				fail_msg("row %zu: \"%s\"", i, peers[k]);
+	struct one o;
+	struct string_match m = match(r->kind, r->value);
+	one_init(&o, action);
+	o.rule.n_from = 1;
+	struct string_matches *list = field_of(&o.source, r->field);
+	list->v = &m;
+	list->n = 1;
+	const char *expected = action == AUTHZ_ALLOW ? r->allow : r->deny;
+	for (int who = 0; who < CALLERS; who++) {
+		bool matches = expected[who] == '1';
+		/* Who is not denied by the rule falls to the default: our own, or plaintext. */
+		bool want = action == AUTHZ_ALLOW ? matches : !matches && who != FOREIGN;
+		if (allowed(&o, (enum caller)who) != want)
+			fail_msg("%s of %s \"%s\": %s", action == AUTHZ_ALLOW ? "ALLOW" : "DENY",
+				r->field, r->value,
+				callers[who] != NULL ? callers[who] : "plaintext");
 	}
 }
 
-static void test_default(void **state)
+static void test_identities(void **state)
 {
 	(void)state;
-	assert_true(check(NULL, 0, PLAIN, 80));
-	assert_true(check(NULL, 0, OWN, 80));
-	assert_true(check(NULL, 0, NO_NS, 80));
-	assert_false(check(NULL, 0, FOREIGN, 80));
+	for (size_t i = 0; i < LEN(rows); i++) {
+		check_row(&rows[i], AUTHZ_ALLOW);
+		check_row(&rows[i], AUTHZ_DENY);
+	}
 }
 
-static void test_allow(void **state)
+/* All lists of a source must match, one value of each. */
+static void test_lists_are_joined(void **state)
 {
-	const struct row rows[] = {
-		{AUTHZ_ALLOW, {.principals = PRESENT}, {OWN, OTHER, NO_NS}},
-		{AUTHZ_ALLOW, {.principals = EXACT("cluster.local/ns/shop/sa/cart")}, {OWN}},
-		{AUTHZ_ALLOW, {.principals = PREFIX("cluster.local/ns/shop/")}, {OWN}},
-		{AUTHZ_ALLOW, {.principals = SUFFIX("/sa/cart")}, {OWN, OTHER}},
-		{AUTHZ_ALLOW, {.principals = PREFIX("partner.example/")}, {FOREIGN}},
-		{AUTHZ_ALLOW, {.principals = PREFIX("partner")}, {NULL}},
-		{AUTHZ_ALLOW, {.namespaces = EXACT("shop")}, {OWN}},
-		{AUTHZ_ALLOW, {.service_accounts = EXACT("shop/cart")}, {OWN}},
-		{AUTHZ_ALLOW, {.not_namespaces = EXACT("dev")}, {OWN}},
-		{AUTHZ_ALLOW, {.not_principals = EXACT("cluster.local/ns/dev/sa/cart")},
-			{OWN, NO_NS}},
-		{AUTHZ_ALLOW, {.not_service_accounts = EXACT("dev/cart")}, {OWN}},
-		{AUTHZ_ALLOW,
-			{.principals = PREFIX("partner.example/"), .namespaces = EXACT("shop")},
-			{FOREIGN}},
-		{AUTHZ_ALLOW,
-			{.principals = PREFIX("partner.example/"), .not_namespaces = EXACT("shop")},
-			{NULL}},
-	};
+	struct one o;
+	struct string_match principals[] = {
+		match(MATCH_SUFFIX, "/sa/web"), match(MATCH_EXACT, "x")};
+	struct string_match namespaces[] = {match(MATCH_EXACT, "bank"), match(MATCH_EXACT, "none")};
 	(void)state;
-	run(rows, sizeof(rows) / sizeof(rows[0]));
+	one_init(&o, AUTHZ_ALLOW);
+	o.rule.n_from = 1;
+	o.source.principals = (struct string_matches){principals, 2};
+	assert_true(allowed(&o, WEB) && allowed(&o, BANK));
+	o.source.namespaces = (struct string_matches){namespaces, 2};
+	assert_false(allowed(&o, WEB));
+	assert_true(allowed(&o, BANK));
+	o.source.not_namespaces = (struct string_matches){namespaces, 1};
+	assert_false(allowed(&o, BANK));
 }
 
-/* "Deny all but X" holds for strangers too, whatever they call themselves at home. */
-static void test_deny(void **state)
+/* -- rules, ports, addresses
+ * ------------------------------------------------------------------------------------------- */
+
+/* A rule without source and operation is for everybody of our own, plaintext included where the
+ * mode lets it so far; a foreign identity is never meant. */
+static void test_empty_rules(void **state)
 {
-	const struct row rows[] = {
-		{AUTHZ_DENY, {.principals = PRESENT}, {OWN, OTHER, FOREIGN, NO_NS}},
-		{AUTHZ_DENY, {.principals = SUFFIX("/sa/cart")}, {OWN, OTHER, FOREIGN}},
-		{AUTHZ_DENY, {.namespaces = EXACT("shop")}, {OWN, FOREIGN}},
-		{AUTHZ_DENY, {.not_namespaces = EXACT("shop")}, {PLAIN, OTHER, FOREIGN, NO_NS}},
-		{AUTHZ_DENY, {.not_service_accounts = EXACT("shop/cart")},
-			{PLAIN, OTHER, FOREIGN, NO_NS}},
-		{AUTHZ_DENY, {.not_principals = PREFIX("cluster.local/")}, {PLAIN, FOREIGN}},
-		{AUTHZ_DENY, {.not_principals = EXACT("partner.example/ns/shop/sa/cart")},
-			{PLAIN, OWN, OTHER, NO_NS}},
-		{AUTHZ_DENY, {.not_principals = PRESENT}, {PLAIN}},
-	};
+	struct one o;
 	(void)state;
-	run(rows, sizeof(rows) / sizeof(rows[0]));
+	one_init(&o, AUTHZ_ALLOW);
+	assert_true(allowed(&o, WEB) && allowed(&o, PLAIN));
+	assert_false(allowed(&o, FOREIGN));
+	o.policy.n_rules = 0; /* allows nothing */
+	for (int who = 0; who < CALLERS; who++)
+		assert_false(allowed(&o, (enum caller)who));
+	one_init(&o, AUTHZ_DENY);
+	for (int who = 0; who < CALLERS; who++)
+		assert_false(allowed(&o, (enum caller)who));
+	o.policy.n_rules = 0; /* denies nothing */
+	assert_true(allowed(&o, WEB) && allowed(&o, PLAIN));
 }
 
 static void test_ports(void **state)
 {
-	uint16_t eighty[] = {80};
-	struct authz_operation on = {.ports = {eighty, 1}}, off = {.not_ports = {eighty, 1}};
-	struct authz_rule rule = {.to = &on, .n_to = 1};
-	struct authz_policy p = {.name = STR("p"), .rules = &rule, .n_rules = 1};
+	static uint16_t some[] = {80, 8080}, others[] = {9090};
+	struct one o;
 	(void)state;
-	assert_true(check(&p, 1, OWN, 80));
-	assert_true(check(&p, 1, PLAIN, 80));
-	assert_false(check(&p, 1, OWN, 81));
-	assert_false(check(&p, 1, FOREIGN, 80));
-	rule.to = &off;
-	assert_false(check(&p, 1, OWN, 80));
-	assert_true(check(&p, 1, OWN, 81));
+	one_init(&o, AUTHZ_DENY);
+	o.rule.n_to = 1;
+	o.operation.ports = (struct port_list){some, 2};
+	assert_false(allowed(&o, WEB));
+	o.operation.ports = (struct port_list){others, 1};
+	assert_true(allowed(&o, WEB));
+	o.operation.ports = (struct port_list){0};
+	o.operation.not_ports = (struct port_list){some, 2};
+	assert_true(allowed(&o, WEB));
+	o.operation.not_ports = (struct port_list){others, 1};
+	assert_false(allowed(&o, WEB));
+	o.operation.ports = (struct port_list){some, 2};
+	assert_false(allowed(&o, WEB));
+	o.operation.not_ports = (struct port_list){some, 1};
+	assert_false(allowed(&o, WEB));
 }
 
-/* Broken ones deny all, ALLOW without rules allows nobody, DENY without rules denies nothing. */
-static void test_empty_and_broken(void **state)
+static void test_addresses(void **state)
 {
-	struct authz_policy allow = {.name = STR("p"), .action = AUTHZ_ALLOW},
-			    deny = {.name = STR("p"), .action = AUTHZ_DENY};
+	static const struct {
+		const char *block, *source;
+		bool inside;
+	} table[] = {
+		{"10.1.2.0/24", "10.1.2.3", true},
+		{"10.1.3.0/24", "10.1.2.3", false},
+		{"10.1.2.3", "10.1.2.3", true},
+		{"0.0.0.0/0", "10.1.2.3", true},
+		{"0.0.0.0/0", "fd00::1", false},
+		{"fd00::/8", "fd00::1", true},
+		{"fd00::/8", "fe00::1", false},
+		{"::/0", "fd00::1", true},
+		{"::/0", "10.1.2.3", false},
+		{"10.1.2.0/24", "::ffff:10.1.2.3", true},
+	};
 	(void)state;
-	assert_false(check(&allow, 1, OWN, 80));
-	assert_false(check(&allow, 1, PLAIN, 80));
-	assert_true(check(&deny, 1, OWN, 80));
-	allow.broken = deny.broken = STR("x");
-	assert_false(check(&allow, 1, OWN, 80));
-	assert_false(check(&deny, 1, OWN, 80));
-	assert_false(check(&deny, 1, PLAIN, 80));
+	for (size_t i = 0; i < LEN(table); i++) {
+		struct one o;
+		struct cidr block;
+		struct authz_in in = call_by(WEB);
+		struct authz_out out;
+		one_init(&o, AUTHZ_DENY);
+		o.rule.n_from = 1;
+		assert_int_equal(cidr_parse(str_from(table[i].block), &block), 0);
+		assert_int_equal(addr_parse(str_from(table[i].source), &in.source), 0);
+		o.source.ip_blocks = (struct cidrs){&block, 1};
+		authz_check(&o.snap, &in, &out);
+		assert_int_equal(!out.allowed, table[i].inside);
+		o.source.ip_blocks = (struct cidrs){0};
+		o.source.not_ip_blocks = (struct cidrs){&block, 1};
+		authz_check(&o.snap, &in, &out);
+		assert_int_equal(out.allowed, table[i].inside);
+	}
+}
+
+/* -- order and failure
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void test_deny_comes_before_allow(void **state)
+{
+	struct one allow, deny;
+	struct authz_in in = call_by(WEB);
+	struct authz_out out;
+	char text[64];
+	(void)state;
+	one_init(&allow, AUTHZ_ALLOW);
+	one_init(&deny, AUTHZ_DENY);
+	deny.policy.name = STR("no");
+	for (int first = 0; first < 2; first++) {
+		struct authz_policy both[] = {
+			first ? deny.policy : allow.policy, first ? allow.policy : deny.policy};
+		struct snapshot snap = allow.snap;
+		snap.policies = both;
+		snap.n_policies = 2;
+		authz_check(&snap, &in, &out);
+		assert_false(out.allowed);
+		assert_string_equal(authz_rule_text(&out, text, sizeof(text)), "shop/no rule 0");
+	}
+}
+
+static void test_the_second_rule_is_named(void **state)
+{
+	struct one o;
+	struct authz_source never = {0};
+	struct string_match m = match(MATCH_EXACT, "nobody");
+	struct authz_in in = call_by(WEB);
+	struct authz_out out;
+	char text[64];
+	(void)state;
+	one_init(&o, AUTHZ_ALLOW);
+	never.principals = (struct string_matches){&m, 1};
+	struct authz_rule two[] = {{.from = &never, .n_from = 1}, {0}};
+	o.policy.rules = two;
+	o.policy.n_rules = 2;
+	authz_check(&o.snap, &in, &out);
+	assert_true(out.allowed);
+	assert_string_equal(authz_rule_text(&out, text, sizeof(text)), "shop/p rule 1");
+	o.policy.n_rules = 1;
+	authz_check(&o.snap, &in, &out);
+	assert_false(out.allowed);
+	assert_string_equal(out.why, "no ALLOW rule matches");
+	assert_string_equal(authz_rule_text(&out, text, sizeof(text)), "default");
+}
+
+static void test_broken_policies_deny(void **state)
+{
+	struct one o;
+	char text[64];
+	(void)state;
+	for (int action = 0; action < 2; action++) {
+		one_init(&o, action == 0 ? AUTHZ_ALLOW : AUTHZ_DENY);
+		o.policy.n_rules = 0;
+		o.policy.broken = STR("spec.rules[0]: unknown field");
+		for (int who = 0; who < CALLERS; who++) {
+			struct authz_in in = call_by((enum caller)who);
+			struct authz_out out;
+			authz_check(&o.snap, &in, &out);
+			assert_false(out.allowed);
+			assert_string_equal(authz_rule_text(&out, text, sizeof(text)), "shop/p");
+		}
+	}
+}
+
+static void test_without_policies(void **state)
+{
+	struct one o;
+	(void)state;
+	one_init(&o, AUTHZ_ALLOW);
+	o.snap.n_policies = 0;
+	assert_true(allowed(&o, PLAIN));
+	assert_true(allowed(&o, WEB) && allowed(&o, BANK) && allowed(&o, ODD));
+	assert_false(allowed(&o, FOREIGN));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_default),
-		cmocka_unit_test(test_allow),
-		cmocka_unit_test(test_deny),
+		cmocka_unit_test(test_identities),
+		cmocka_unit_test(test_lists_are_joined),
+		cmocka_unit_test(test_empty_rules),
 		cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_empty_and_broken),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_deny_comes_before_allow),
+		cmocka_unit_test(test_the_second_rule_is_named),
+		cmocka_unit_test(test_broken_policies_deny),
+		cmocka_unit_test(test_without_policies),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name("authz", tests, NULL, NULL);
 }
