@@ -22,6 +22,7 @@ struct watch {
 	struct loop_fd io;
 	struct loop_timer poll;
 	struct stat last;
+	bool lost; /* the folder is gone, and its watch with it */
 	watch_fn *fn;
 	void *arg;
 };
@@ -37,20 +38,13 @@ static bool drain_events(struct watch *w)
 			return ours;
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *ev = (const void *)(bytes + at);
+			w->lost = w->lost || (ev->mask & IN_IGNORED) != 0;
 			if ((ev->mask & IN_Q_OVERFLOW) != 0 ||
 				(ev->len > 0 && strcmp(ev->name, w->name) == 0))
 				ours = true;
 			at += (ssize_t)(sizeof(*ev) + ev->len);
 		}
 	}
-}
-
-static void on_events(void *arg, unsigned events)
-{
-	struct watch *w = arg;
-	(void)events;
-	if (drain_events(w))
-		w->fn(w->arg);
 }
 
 static void on_poll(void *arg)
@@ -69,6 +63,27 @@ static void on_poll(void *arg)
 }
 
 /* IN_ATTRIB: a file that was refused for its owner or mode is read when that has been mended. */
+static void close_inotify(struct watch *w)
+{
+	loop_fd_stop(&w->io);
+	close(w->fd);
+	w->fd = -1;
+}
+
+static void on_events(void *arg, unsigned events)
+{
+	struct watch *w = arg;
+	(void)events;
+	bool ours = drain_events(w);
+	if (w->lost) {
+		close_inotify(w);
+		memset(&w->last, 0, sizeof(w->last));
+		loop_timer_start(&w->poll, POLL_NS);
+	}
+	if (ours)
+		w->fn(w->arg);
+}
+
 static int open_inotify(const char *path)
 {
 	const uint32_t events = IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB;
@@ -112,10 +127,8 @@ void watch_stop(struct watch **wp)
 		return;
 	*wp = NULL;
 	loop_timer_stop(&w->poll);
-	if (w->fd >= 0) {
-		loop_fd_stop(&w->io);
-		close(w->fd);
-	}
+	if (w->fd >= 0)
+		close_inotify(w);
 	mem_free(w->path);
 	loop_defer_free(w->loop, w, mem_free);
 }

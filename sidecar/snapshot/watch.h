@@ -1,7 +1,7 @@
 /*
  * Tells when the state file was replaced: inotify on its folder, so that a rename is seen and a
- * missing file may come later. Owned by struct proxy; without inotify it polls the file's identity
- * once a second.
+ * missing file may come later. Owned by struct proxy; without inotify, or without
+ * that folder, it polls the file's identity once a second.
  */
 #ifndef WEFT_SIDECAR_SNAPSHOT_WATCH_H
 #define WEFT_SIDECAR_SNAPSHOT_WATCH_H
