@@ -229,7 +229,7 @@ mem: $(mem_tests) ## two sidecars in one process on a simulated loop (T= as abov
 
 e2e: all ## end-to-end and interoperability tests (PYTEST_ARGS='-k name')
 	@$(if $(wildcard tests/e2e tests/interop),WEFT_BUILD=$(B) $(PYTHON) -m pytest -q \
-		-p no:cacheprovider $(PYTEST_ARGS) $(wildcard tests/e2e tests/interop),echo "no tests in tests/e2e")
+		-o cache_dir=$(abspath $(B))/pytest-cache $(PYTEST_ARGS) $(wildcard tests/e2e tests/interop),echo "no tests in tests/e2e")
 
 asan: ready ## unit and memory tests under ASan and UBSan
 	$(submake) VARIANT=asan tests
