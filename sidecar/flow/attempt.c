@@ -161,7 +161,7 @@ void attempt_drop(struct request *r, enum reason reason)
 		return;
 	pools_cancel(&a->wait);
 	if (a->up != NULL)
-		stream_reset(a->up, reason); /* its on_end releases the load */
+		pools_reset_stream(a->up, reason); /* its on_end releases the load */
 	else if (a->state != ATTEMPT_OVER)
 		attempt_release(a);
 	r->cur = NULL;

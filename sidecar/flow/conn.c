@@ -182,8 +182,10 @@ void conn_fill_span(const struct conn *c, const struct snapshot *snap, const str
 		return;
 	}
 	s->source = own;
-	if (dest->service != NULL)
+	if (dest->service != NULL) {
 		s->service = dest->service->name;
-	else if (dest->pod != NULL)
+		s->dest.ns = dest->service->ns; /* until there is an endpoint */
+	} else if (dest->pod != NULL) {
 		s->service = dest->pod->service;
+	}
 }

@@ -141,7 +141,7 @@ static void response_done(struct request *r)
 	buf_clear(&r->held);
 	consume_down(r);
 	if (!r->body_sent_end && r->cur != NULL && r->cur->up != NULL)
-		stream_reset(r->cur->up, REASON_CANCELLED);
+		pools_reset_stream(r->cur->up, REASON_CANCELLED);
 }
 
 static int grpc_status_of(const struct http_fields *fields)

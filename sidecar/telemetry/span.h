@@ -31,7 +31,7 @@ struct span {
 	const char *protocol; /* "http/1.1", "http/2", "grpc", "tcp", "tls" */
 	struct addr downstream, destination, upstream;
 	struct span_party source, dest;
-	struct str service; /* "name.namespace"; empty: none */
+	struct str service; /* its name, the namespace is the destination's; empty: none */
 	struct str method, authority, path, request_id;
 	struct str cipher; /* of the mesh side, where known; static storage or the connection's */
 	uint16_t status;

@@ -10,6 +10,9 @@
 #define POOL_LOOK 4
 /* Connections in a row that ended before they carried anything, while requests waited. */
 #define POOL_FRUITLESS 3
+/* Exchanges broken off on one HTTP/2 connection to an application. With those that are open then it
+ * stays below what servers tolerate (200 in half a minute). */
+#define POOL_RESETS 64
 
 /* -- waiters
  * ---------------------------------------------------------------------------------------------------
@@ -216,6 +219,17 @@ struct http_stream *pool_conn_open(struct pool_conn *pc, bool *reused)
 	else
 		list_append(&pool->conns, &pc->node);
 	return s;
+}
+
+void pools_reset_stream(struct http_stream *s, enum reason reason)
+{
+	struct pool_conn *pc =
+		OBJ_CAST(struct pool_conn, POOL_CONN_MAGIC, http_conn_user(stream_conn(s)));
+	/* Sidecars do not mind, and charge whoever is the cause. */
+	bool application = pc->pool->version == HTTP_V2 && pc->pool->target.alpn == NULL;
+	stream_reset(s, reason);
+	if (application && ++pc->resets >= POOL_RESETS)
+		http_conn_drain(stream_conn(s));
 }
 
 /* Whether one more connection should be made for those who wait. */

@@ -53,6 +53,11 @@ void pools_free(struct pools **p);
  */
 struct http_stream *pools_acquire(struct pools *p, const struct pool_key *key, bool upgrade,
 	pool_ready_fn *ready, void *arg, struct pool_wait **wait, bool *reused);
+/*
+ * Resets an exchange that came from the pools. Applications end connections on which too much is
+ * reset, with all that others have on them; so one that has seen much of that takes no more.
+ */
+void pools_reset_stream(struct http_stream *s, enum reason reason);
 /* No call to ready after it. Safe on NULL. */
 void pools_cancel(struct pool_wait **wait);
 /*

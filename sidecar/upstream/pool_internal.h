@@ -57,6 +57,7 @@ struct pool_conn {
 	struct connect *connect;
 	struct http_conn *http;
 	struct loop_timer retire; /* before either leaf expires */
+	unsigned resets;          /* exchanges that we broke off */
 	bool used;
 };
 
