@@ -218,6 +218,11 @@ class App:
         with self.lock:
             return b"".join(bytes(c.data) for c in self.conns)
 
+    def streams(self):
+        """The bytes of each connection."""
+        with self.lock:
+            return [bytes(c.data) for c in self.conns]
+
     def wait_bytes(self, needle):
         wait_for(f"{needle!r} at the application", lambda: needle in self.bytes())
 
