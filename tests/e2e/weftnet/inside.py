@@ -126,6 +126,7 @@ class Reader:
 
     def __init__(self, sock):
         self.sock, self.data = sock, b""
+        self.closing = False  # the last answer said that the connection ends
 
     def more(self):
         try:
@@ -156,6 +157,7 @@ class Reader:
                 return 0, self.data, False
             status = int(head.split(b" ")[1])
         fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+        self.closing = fields.get(b"connection") == b"close"
         if status in (204, 304):
             return status, b"", True
         if b"content-length" in fields:
