@@ -99,8 +99,6 @@ static void print_head(const struct shown *s)
 		print_field("position", st->position);
 	print_identity(s);
 	printf("%-14s%s\n", "key", st->key.len > 0 ? "there, not shown" : "missing");
-	if (st->n_revoked_serials > 0)
-		printf("%-14s%zu serials\n", "revoked", st->n_revoked_serials);
 	print_field("usable", s->good ? "yes" : s->why);
 }
 
@@ -190,6 +188,9 @@ static void print_content(const Weft__Mesh__V1__Resource *r)
 		break;
 	case WEFT__MESH__V1__RESOURCE__KIND_TRUST_BUNDLE:
 		printf("%zu bytes of roots", r->trust_bundle->roots.len);
+		break;
+	case WEFT__MESH__V1__RESOURCE__KIND_REVOCATIONS:
+		printf("%zu serials", r->revocations->n_serials);
 		break;
 	case WEFT__MESH__V1__RESOURCE__KIND__NOT_SET:
 	case _WEFT__MESH__V1__RESOURCE__KIND__CASE_IS_INT_SIZE:
@@ -284,11 +285,6 @@ static void print_json(const struct shown *s)
 	state_json_resources(j, st->required, st->n_required, true);
 	json_key(j, "used");
 	state_json_resources(j, st->used, st->n_used, true);
-	json_key(j, "revokedSerials");
-	json_array(j);
-	for (size_t i = 0; i < st->n_revoked_serials; i++)
-		json_str(j, str_from(st->revoked_serials[i]));
-	json_array_end(j);
 	json_object_end(j);
 	output_end(&o);
 }

@@ -270,6 +270,17 @@ static void put_bundle(struct json *j, const Weft__Mesh__V1__TrustBundle *b)
 	json_object_end(j);
 }
 
+static void put_revocations(struct json *j, const Weft__Mesh__V1__Revocations *r)
+{
+	json_object(j);
+	json_key(j, "serials");
+	json_array(j);
+	for (size_t i = 0; i < r->n_serials; i++)
+		json_str(j, str_from(r->serials[i]));
+	json_array_end(j);
+	json_object_end(j);
+}
+
 static void put_content(struct json *j, const Weft__Mesh__V1__Resource *r)
 {
 	switch (r->kind_case) {
@@ -296,6 +307,10 @@ static void put_content(struct json *j, const Weft__Mesh__V1__Resource *r)
 	case WEFT__MESH__V1__RESOURCE__KIND_TRUST_BUNDLE:
 		json_key(j, "trustBundle");
 		put_bundle(j, r->trust_bundle);
+		break;
+	case WEFT__MESH__V1__RESOURCE__KIND_REVOCATIONS:
+		json_key(j, "revocations");
+		put_revocations(j, r->revocations);
 		break;
 	case WEFT__MESH__V1__RESOURCE__KIND__NOT_SET:
 	case _WEFT__MESH__V1__RESOURCE__KIND__CASE_IS_INT_SIZE:

@@ -63,7 +63,7 @@ static void put_required(struct emitter *e, const struct compile_in *in, const s
 	Weft__Mesh__V1__State *st)
 {
 	const struct world *w = e->w;
-	size_t room = 2 + in->n_bundles + w->authz.n;
+	size_t room = 3 + in->n_bundles + w->authz.n;
 	st->required = arena_alloc(e->a, room * sizeof(*st->required));
 	st->required[st->n_required++] = emit_workload(e, pod);
 	st->required[st->n_required++] = emit_mesh(e);
@@ -74,6 +74,7 @@ static void put_required(struct emitter *e, const struct compile_in *in, const s
 		if (scope_selects(&policy->scope, pod))
 			st->required[st->n_required++] = emit_policy(e, policy);
 	}
+	st->required[st->n_required++] = emit_revocations(e, in->revoked, in->n_revoked);
 }
 
 /* A pod that can be called by its own address: one on the host's network has none. */

@@ -23,14 +23,17 @@ struct compile_in {
 	int64_t now;                          /* seconds since the epoch: State.written_at */
 	const struct compile_bundle *bundles; /* the mesh's own among them */
 	size_t n_bundles;
+	const struct str *revoked; /* serials of leaves */
+	size_t n_revoked;
 };
 
 /*
- * The state of one pod: required are its own record, Mesh, bundles and the policies that select it;
- * used are all Services and pods of the world, since the source is known to be complete. chain, key
- * and position are left to the caller. Everything is in the arena or borrowed from world and
- * bundles, so it is packed and never freed by protobuf. 0; ERR_NOTFOUND (no such pod), ERR_INVAL
- * (no sidecar, no address, on the host's network, finished, no own bundle) with text in err.
+ * The state of one pod: required are its own record, Mesh, bundles, revocations and the policies
+ * that select it; used are all Services and pods of the world, since the source is known to be
+ * complete. chain, key and position are left to the caller. Everything is in the arena or borrowed
+ * from world and bundles, so it is packed and never freed by protobuf. 0; ERR_NOTFOUND (no such
+ * pod), ERR_INVAL (no sidecar, no address, on the host's network, finished, no own bundle) with
+ * text in err.
  */
 int compile_state(const struct world *w, const struct compile_in *in, struct arena *a,
 	Weft__Mesh__V1__State **out, char *err, size_t size);

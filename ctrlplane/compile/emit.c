@@ -4,6 +4,8 @@
  */
 #include "ctrlplane/compile/emit.h"
 
+#include <stdlib.h>
+
 #include "lib/crypto/crypto.h"
 
 #define RESOURCE Weft__Mesh__V1__Resource
@@ -170,6 +172,25 @@ RESOURCE *emit_bundle(struct emitter *e, const struct compile_bundle *b)
 	t->roots.data = (uint8_t *)text(e, b->roots);
 	r->trust_bundle = t;
 	return seal(e, r, arena_printf(e->a, "TrustBundle/%.*s", STR_ARG(b->trust_domain)));
+}
+
+static int order_serials(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+RESOURCE *emit_revocations(struct emitter *e, const struct str *serials, size_t n)
+{
+	RESOURCE *r = resource(e, WEFT__MESH__V1__RESOURCE__KIND_REVOCATIONS);
+	Weft__Mesh__V1__Revocations *list = ARENA_NEW(e->a, Weft__Mesh__V1__Revocations);
+	weft__mesh__v1__revocations__init(list);
+	list->serials = arena_alloc(e->a, n * sizeof(*list->serials));
+	for (size_t i = 0; i < n; i++)
+		list->serials[list->n_serials++] = text(e, serials[i]);
+	if (n > 1)
+		qsort(list->serials, n, sizeof(*list->serials), order_serials);
+	r->revocations = list;
+	return seal(e, r, STR("Revocations"));
 }
 
 RESOURCE *emit_policy(struct emitter *e, const struct authz *policy)

@@ -21,6 +21,8 @@ struct emitter {
 Weft__Mesh__V1__Resource *emit_workload(struct emitter *e, const struct kube_pod *pod);
 Weft__Mesh__V1__Resource *emit_mesh(struct emitter *e);
 Weft__Mesh__V1__Resource *emit_bundle(struct emitter *e, const struct compile_bundle *b);
+/* serials: of leaves, as struct cert_leaf has them; sorted by the callee. */
+Weft__Mesh__V1__Resource *emit_revocations(struct emitter *e, const struct str *serials, size_t n);
 Weft__Mesh__V1__Resource *emit_policy(struct emitter *e, const struct authz *policy);
 Weft__Mesh__V1__Resource *emit_service(struct emitter *e, const struct kube_service *svc);
 Weft__Mesh__V1__Resource *emit_pod(struct emitter *e, const struct kube_pod *pod);

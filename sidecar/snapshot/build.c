@@ -129,9 +129,33 @@ static int build_bundle(struct build *b, const Weft__Mesh__V1__TrustBundle *in)
 	return e == 0 ? 0 : build_fail(b, "roots", err_text(e));
 }
 
+/* As leaves have it (struct cert_leaf). */
+static bool is_serial(struct str s)
+{
+	if (s.n == 0 || s.n % 2 != 0 || (s.n > 2 && str_starts(s, STR("00"))))
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if ((s.p[i] < '0' || s.p[i] > '9') && (s.p[i] < 'a' || s.p[i] > 'f'))
+			return false;
+	return true;
+}
+
+static int build_revocations(struct build *b, const Weft__Mesh__V1__Revocations *in)
+{
+	for (size_t i = 0; i < in->n_serials; i++) {
+		struct str serial = str_from(in->serials[i]);
+		if (!is_serial(serial))
+			return build_fail(b, "serials",
+				"a serial is lower-case hex of whole bytes, without leading zeros: "
+				"written otherwise it would revoke nothing");
+		map_put(b->s->revoked, serial, b->s);
+	}
+	return 0;
+}
+
 /* What must be there exactly once, as seen so far. */
 struct seen {
-	unsigned workload, mesh, bundle;
+	unsigned workload, mesh, bundle, revocations;
 };
 
 static int build_one(struct build *b, const Weft__Mesh__V1__Resource *r, struct seen *seen)
@@ -156,6 +180,10 @@ static int build_one(struct build *b, const Weft__Mesh__V1__Resource *r, struct 
 	case WEFT__MESH__V1__RESOURCE__KIND_TRUST_BUNDLE:
 		seen->bundle++;
 		return build_bundle(b, r->trust_bundle);
+	case WEFT__MESH__V1__RESOURCE__KIND_REVOCATIONS:
+		if (seen->revocations++ > 0)
+			return build_fail(b, "kind", "a second list of revocations");
+		return build_revocations(b, r->revocations);
 	case WEFT__MESH__V1__RESOURCE__KIND__NOT_SET:
 	case _WEFT__MESH__V1__RESOURCE__KIND__CASE_IS_INT_SIZE:
 		break;
@@ -209,6 +237,9 @@ static int build_all(struct build *b, const Weft__Mesh__V1__State *st)
 	if (seen.bundle == 0 || !cert_bundle_has(b->s->bundle, b->s->trust_domain))
 		return build_fail(b, "trust_bundle",
 			"the bundle of the own trust domain is missing");
+	if (seen.revocations == 0)
+		return build_fail(b, "revocations",
+			"the list is missing; an empty one says that none is revoked");
 	return 0;
 }
 
@@ -272,32 +303,6 @@ static int join_indexes(struct build *b, uint64_t seed)
 	return e;
 }
 
-/* As leaves have it (struct cert_leaf). */
-static bool is_serial(struct str s)
-{
-	if (s.n == 0 || s.n % 2 != 0 || (s.n > 2 && str_starts(s, STR("00"))))
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if ((s.p[i] < '0' || s.p[i] > '9') && (s.p[i] < 'a' || s.p[i] > 'f'))
-			return false;
-	return true;
-}
-
-static int build_revoked(struct build *b, const Weft__Mesh__V1__State *st, uint64_t seed)
-{
-	b->resource = "(revoked)";
-	b->s->revoked = map_new(seed);
-	for (size_t i = 0; i < st->n_revoked_serials; i++) {
-		struct str serial = str_from(st->revoked_serials[i]);
-		if (!is_serial(serial))
-			return build_fail(b, "revoked_serials",
-				"a serial is lower-case hex of whole bytes, without leading zeros: "
-				"written otherwise it would revoke nothing");
-		map_put(b->s->revoked, serial, b->s);
-	}
-	return 0;
-}
-
 int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
 	char *err, size_t size)
 {
@@ -309,6 +314,7 @@ int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct sna
 	s->position = build_str(&b, state->position);
 	s->written_at = state->written_at;
 	s->bundle = cert_bundle_new();
+	s->revoked = map_new(seed);
 	int e = spiffe_td_valid(s->trust_domain)
 		? 0
 		: build_fail(&b, "trust_domain", "not a trust domain");
@@ -320,8 +326,6 @@ int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct sna
 		e = join_identity(&b, state);
 	if (e == 0)
 		e = join_indexes(&b, seed);
-	if (e == 0)
-		e = build_revoked(&b, state, seed);
 	if (e != 0)
 		snapshot_unref(&s);
 	*out = s;

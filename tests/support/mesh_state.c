@@ -151,6 +151,15 @@ static void draft_bundle(struct draft *d, const char *td, const struct cert_ca *
 	add(d, td, WEFT__MESH__V1__RESOURCE__KIND_TRUST_BUNDLE)->trust_bundle = b;
 }
 
+static void draft_revocations(struct draft *d, const struct mesh *m)
+{
+	Weft__Mesh__V1__Revocations *r = arena_alloc(&d->a, sizeof(*r));
+	weft__mesh__v1__revocations__init(r);
+	r->n_serials = m->n_revoked;
+	r->serials = (char **)(uintptr_t)m->revoked;
+	add(d, "Revocations", WEFT__MESH__V1__RESOURCE__KIND_REVOCATIONS)->revocations = r;
+}
+
 static void draft_all(struct draft *d, const struct mesh *m, const struct mesh_test_pod *p)
 {
 	draft_workload(d, m, p);
@@ -158,6 +167,7 @@ static void draft_all(struct draft *d, const struct mesh *m, const struct mesh_t
 	draft_bundle(d, "cluster.local", m->ca, m->old_ca);
 	if (m->trust_other)
 		draft_bundle(d, "other.example", m->other_ca, NULL);
+	draft_revocations(d, m);
 	draft_service(d, m);
 	for (size_t i = 0; i < m->n_policies; i++)
 		add(d, m->policies[i]->name, WEFT__MESH__V1__RESOURCE__KIND_AUTHORIZATION_POLICY)
@@ -203,8 +213,6 @@ static void state_make(struct made *out, struct mesh *m, struct mesh_test_pod *p
 	out->st.key = (ProtobufCBinaryData){.len = key_n, .data = key_der};
 	out->st.n_required = out->d.n;
 	out->st.required = out->d.res;
-	out->st.n_revoked_serials = m->n_revoked;
-	out->st.revoked_serials = m->revoked;
 }
 
 static void state_done(struct made *made)

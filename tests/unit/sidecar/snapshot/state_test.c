@@ -22,8 +22,8 @@
 #include "tests/support/worlds.h"
 
 #define HEAD 51 /* magic, length, SHA-256 */
-#define SERIAL_FAULT                                                                          \
-	"f: resource (revoked): revoked_serials: a serial is lower-case hex of whole bytes, " \
+#define SERIAL_FAULT                                                                    \
+	"f: resource Revocations: serials: a serial is lower-case hex of whole bytes, " \
 	"without leading zeros: written otherwise it would revoke nothing"
 
 /* One state of shop/p, valid for an hour, its bytes, and a directory of its own. */
@@ -276,9 +276,10 @@ static void fault_own_loopback(struct fixture *f)
 }
 static void revoke_serial(struct fixture *f, const char *serial)
 {
-	f->st->revoked_serials = arena_alloc(&f->arena, sizeof(char *));
-	f->st->revoked_serials[0] = arena_strdup(&f->arena, str_from(serial));
-	f->st->n_revoked_serials = 1;
+	Weft__Mesh__V1__Revocations *r = f->st->required[f->st->n_required - 1]->revocations;
+	r->serials = arena_alloc(&f->arena, sizeof(char *));
+	r->serials[0] = arena_strdup(&f->arena, str_from(serial));
+	r->n_serials = 1;
 }
 static void fault_serial_case(struct fixture *f)
 {

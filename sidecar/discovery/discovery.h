@@ -1,0 +1,73 @@
+/*
+ * The sidecar's side of weft.mesh.v1.Discovery: what the pod calls is subscribed to, what is
+ * required is waited for, everything that holds together becomes a State and, through its user, the
+ * configuration in force and the last-good file. Owns stream, resources and answers; owned by
+ * struct proxy.
+ */
+#ifndef WEFT_SIDECAR_DISCOVERY_DISCOVERY_H
+#define WEFT_SIDECAR_DISCOVERY_DISCOVERY_H
+
+#include "lib/base/log.h"
+#include "lib/base/rand.h"
+#include "lib/grpc/channel.h"
+#include "lib/json/json.h"
+#include "weft/mesh/v1/discovery.pb-c.h"
+
+struct discovery;
+
+/* What its user does for it; all are required. */
+struct discovery_user {
+	/*
+	 * Puts resources in force: a State without identity (chain, key, session are the user's
+	 * affair), borrowed for the call. 0, or ERR_INVAL with "resource NAME: FIELD: REASON" in
+	 * err; the former stays in force then. *resource (in the arena): the name of the refused
+	 * one, where it is one.
+	 */
+	int (*apply)(void *arg, const Weft__Mesh__V1__State *st, char *err, size_t size);
+	/* An answer that says "not meshed" or nothing came for that address (port 0). */
+	void (*answered)(void *arg, const struct addr *ip);
+	/* Connections or requests that run use that address: it is not forgotten. */
+	bool (*in_use)(void *arg, const struct addr *ip);
+	/* Something changed that the last-good file has. */
+	void (*changed)(void *arg);
+};
+
+/* Copied; what it points to is borrowed. */
+struct discovery_config {
+	struct loop *loop;
+	struct log *log;
+	struct rng *rng;
+	struct grpc_channel *channel;
+	/* The bearer credential of now; empty: none (Unix uid). Asked for each stream. */
+	struct str (*credential)(void *arg);
+	const struct discovery_user *user;
+	void *arg;         /* of all of these */
+	const char *names; /* comma-separated: subscribed to from the start, never forgotten */
+	uint32_t max_destinations; /* remembered beyond those in use */
+	uint32_t max_negatives;
+};
+
+struct discovery *discovery_new(const struct discovery_config *cfg);
+/* Resources, answers and position of a last-good file, before discovery_start. Copied. */
+void discovery_restore(struct discovery *d, const Weft__Mesh__V1__State *st);
+/* Opens the stream, again and again, with full jitter between tries. */
+void discovery_start(struct discovery *d);
+/* The credential changed, or the identity came: tries at once where it waits. */
+void discovery_kick(struct discovery *d);
+void discovery_free(struct discovery **d);
+
+/* As struct lookup (sidecar/flow/lookup.h) has them; arg is the discovery. */
+int discovery_ask(void *d, const struct addr *ip); /* enum lookup_answer */
+void discovery_touch(void *d, const struct addr *ip);
+void discovery_refresh(void *d, const struct addr *ip);
+
+/* Fills in required, used, position and not_meshed, borrowed until the next event. False where what
+ * is required is not complete. */
+bool discovery_fill(struct discovery *d, Weft__Mesh__V1__State *st);
+/* What is missing or failed, one line each; true where nothing is. */
+bool discovery_ready(const struct discovery *d, struct buf *reasons);
+bool discovery_connected(const struct discovery *d);
+/* Members of an open JSON object. */
+void discovery_describe(const struct discovery *d, struct json *j);
+
+#endif
