@@ -30,6 +30,8 @@ struct discovery_user {
 	bool (*in_use)(void *arg, const struct addr *ip);
 	/* Something changed that the last-good file has. */
 	void (*changed)(void *arg);
+	/* The credential was refused (UNAUTHENTICATED): another one may be got. */
+	void (*refused)(void *arg);
 };
 
 /* Copied; what it points to is borrowed. */
@@ -66,7 +68,14 @@ void discovery_refresh(void *d, const struct addr *ip);
 bool discovery_fill(struct discovery *d, Weft__Mesh__V1__State *st);
 /* What is missing or failed, one line each; true where nothing is. */
 bool discovery_ready(const struct discovery *d, struct buf *reasons);
+/* The stream is open and everything up to its position has come. */
 bool discovery_connected(const struct discovery *d);
+/* Counted since the start, and as it is now. */
+struct discovery_stats {
+	uint64_t rejections;  /* resources that were refused with a NACK */
+	size_t subscriptions; /* by address or name */
+};
+void discovery_stats(const struct discovery *d, struct discovery_stats *out);
 /* Members of an open JSON object. */
 void discovery_describe(const struct discovery *d, struct json *j);
 
