@@ -25,7 +25,8 @@ struct listen_config {
 	bool reuse_port;       /* false for the first bind, so that a taken port is an error */
 	bool v6_only;          /* set for IPv6 wildcard listeners that have an IPv4 sister */
 	bool transparent;      /* IP_TRANSPARENT, for TPROXY */
-	const char *unix_path; /* not NULL: a Unix socket of mode 0600 instead of addr */
+	const char *unix_path; /* not NULL: a Unix socket instead of addr */
+	unsigned unix_mode;    /* of its file; 0: 0600 */
 };
 
 /* error text for people is written to err (size bytes): "127.0.0.1:15006: address already in use".

@@ -277,7 +277,7 @@ static bool clear_stale(const struct sockaddr_un *un)
  * The mode is set before the bind, so there is no moment in which others may connect, and without
  * the umask, which all threads share.
  */
-static int bind_unix(struct sock_listener *s)
+static int bind_unix(struct sock_listener *s, mode_t mode)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	struct stat st;
@@ -287,7 +287,7 @@ static int bind_unix(struct sock_listener *s)
 		return -1;
 	}
 	s->watch.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s->watch.fd < 0 || fchmod(s->watch.fd, 0600) < 0)
+	if (s->watch.fd < 0 || fchmod(s->watch.fd, mode) < 0)
 		return -1;
 	int n = bind(s->watch.fd, (struct sockaddr *)&un, sizeof(un));
 	if (n < 0 && errno == EADDRINUSE) {
@@ -301,7 +301,7 @@ static int bind_unix(struct sock_listener *s)
 		return -1;
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
-	return (st.st_mode & 077) == 0 ? 0 : chmod(un.sun_path, 0600);
+	return (st.st_mode & 0777) == mode ? 0 : chmod(un.sun_path, mode);
 }
 
 static void learn_port(struct sock_listener *s)
@@ -320,12 +320,13 @@ int sock_listen(struct net *net, const struct listen_config *cfg, struct listene
 {
 	struct sock_listener *s = MEM_NEW(struct sock_listener);
 	struct listener *l = &s->l;
+	mode_t mode = cfg->unix_mode != 0 ? cfg->unix_mode : 0600;
 
 	listener_init(l, &sock_listener_ops, net, cfg);
 	loop_fd_init(&s->watch, net->loop, -1, on_acceptable, s);
 	loop_timer_init(&s->retry, net->loop, on_retry, s);
 	s->reserve = open_reserve();
-	if ((l->unix_path != NULL ? bind_unix(s) : bind_tcp(s, cfg)) < 0 ||
+	if ((l->unix_path != NULL ? bind_unix(s, mode) : bind_tcp(s, cfg)) < 0 ||
 		listen(s->watch.fd, cfg->backlog > 0 ? cfg->backlog : LISTEN_BACKLOG) < 0) {
 		int e = bind_error(s, errno, err, size);
 		listener_close(&l);

@@ -201,13 +201,27 @@ static void make_routes(struct admin *a)
 
 /* --- opening and closing --- */
 
+/* The exact path, as the router takes it. */
+static bool is_open(const struct admin *a, struct str target)
+{
+	struct str path;
+
+	if (!str_split(&target, '?', &path))
+		return false;
+	for (size_t i = 0; i < N_STANDARD; i++)
+		if ((standard[i].bit & a->cfg.open_routes) != 0 &&
+			str_eq(path, str_from(standard[i].route.path)))
+			return true;
+	return false;
+}
+
 static int guard(void *arg, const struct http_head *head, const struct io_info *info,
 	const char **why)
 {
 	const struct admin *a = admin_cast(arg);
 	int status = 0;
 
-	if (a->cfg.local_only)
+	if (a->cfg.local_only && !is_open(a, head->path))
 		status = admin_check_local(head, info, http_server_addr(a->server).port, why);
 	return status != 0 ? status : admin_check_browser(head, why);
 }

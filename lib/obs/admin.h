@@ -54,6 +54,9 @@ struct admin_config {
 	 * here. Requests that a browser makes for another site are refused on every listener.
 	 */
 	bool local_only;
+	/* Of enum admin_routes: what local_only leaves open to everybody, e.g. metrics and health.
+	 */
+	unsigned open_routes;
 	size_t max_conns; /* 0: the server's default */
 };
 

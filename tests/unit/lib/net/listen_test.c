@@ -356,6 +356,20 @@ static void test_unix_socket(void **state)
 	assert_int_equal(lstat(s->path, &st), -1);
 }
 
+static void test_unix_socket_for_everybody(void **state)
+{
+	struct site *s = *state;
+	struct listen_config cfg = {.unix_path = s->path, .unix_mode = 0666};
+	struct stat st;
+
+	umask(077);
+	assert_int_equal(open_listener(s, &cfg), 0);
+	umask(022);
+	assert_int_equal(lstat(s->path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0666);
+	listener_close(&s->l);
+}
+
 /* A bound socket file whose process is gone. */
 static void leave_stale_socket(const char *path)
 {
@@ -428,6 +442,7 @@ int main(void)
 		SITE(test_accepts_are_bounded_per_turn),
 		SITE(test_closed_while_accepting),
 		SITE(test_unix_socket),
+		SITE(test_unix_socket_for_everybody),
 		SITE(test_stale_unix_socket_is_replaced),
 		SITE(test_other_files_are_not_replaced),
 		SITE(test_close_removes_only_its_own_file),

@@ -313,6 +313,54 @@ static void test_who_may_ask_the_private_listener(void **state)
 	check(get_from(f, "::1", f->local, "/version", "Host: [::1]:15000\r\n"), 200, NULL);
 }
 
+static void test_what_local_only_leaves_open(void **state)
+{
+	static const struct {
+		const char *path;
+		int status;
+	} asks[] = {
+		{"/metrics", 200},
+		{"/metrics?x=y", 200},
+		{"/healthz/ready", 503},
+		{"/healthz/live", 200},
+		{"/", 403},
+		{"/config_dump", 403},
+		{"/version", 403},
+		{"/memory?/metrics", 403},
+		{"/clusters", 403},
+		{"/clusters?a=/metrics", 403},
+		{"/metrics/", 403},
+		{"//metrics", 403},
+		{"/healthz", 403},
+	};
+	struct fixture *f = *state;
+	const struct admin_source source = {.program = "demo",
+		.arg = f,
+		.metrics = f->metrics,
+		.ready = is_ready,
+		.config_dump = dump_config};
+	const struct admin_config cfg = {.listen = {.addr = raw_addr("10.0.0.1:15014")},
+		.routes = ADMIN_ALL,
+		.more = more,
+		.local_only = true,
+		.open_routes = ADMIN_METRICS | ADMIN_HEALTH};
+	struct admin *a;
+	char err[128];
+
+	assert_int_equal(admin_open(&f->rig.env, f->rig.net, &source, &cfg, &a, err, sizeof(err)),
+		0);
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++)
+		check(get_from(f, "10.0.0.9", a, asks[i].path, "Host: 10.0.0.1:15014\r\n"),
+			asks[i].status, NULL);
+	assert_int_equal(f->more, 0);
+	check(get_from(f, "10.0.0.9", a, "/metrics", "Host: x\r\nOrigin: http://evil.example\r\n"),
+		403, "of another origin");
+	check(get_from(f, "127.0.0.1", a, "/config_dump", "Host: localhost:15014\r\n"), 200, NULL);
+	check(get_from(f, "127.0.0.1", a, "/config_dump", "Host: rebind.example:15014\r\n"), 403,
+		NULL);
+	admin_close(&a);
+}
+
 static void test_browsers_are_refused_on_open_listeners_too(void **state)
 {
 	struct fixture *f = *state;
@@ -357,6 +405,7 @@ int main(void)
 		ADMIN_TEST(test_only_get_and_head),
 		ADMIN_TEST(test_head),
 		ADMIN_TEST(test_who_may_ask_the_private_listener),
+		ADMIN_TEST(test_what_local_only_leaves_open),
 		ADMIN_TEST(test_browsers_are_refused_on_open_listeners_too),
 		ADMIN_TEST(test_without_sources_there_are_no_routes),
 	};
