@@ -8,10 +8,10 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/process.h"
+#include "lib/net/watch.h"
 #include "sidecar/admin/dump.h"
 #include "sidecar/endpoints.h"
 #include "sidecar/snapshot/state.h"
-#include "sidecar/snapshot/watch.h"
 
 #define PROXY_MAGIC 0x70727879u
 #define MAX_SERIES 2000

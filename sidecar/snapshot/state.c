@@ -13,6 +13,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
+#include "lib/base/file.h"
 #include "lib/crypto/crypto.h"
 #include "sidecar/snapshot/build.h"
 
@@ -262,81 +263,6 @@ int state_load(const char *path, const struct state_expect *expect, uint64_t see
 
 /* -- writing ----------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const uint8_t *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t put = write(fd, p, n);
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			return ERR_IO;
-		p += put;
-		n -= (size_t)put;
-	}
-	return 0;
-}
-
-/* The rename is durable only when the folder is. */
-static int sync_folder(const char *path)
-{
-	char *folder = mem_strdup(path);
-	char *slash = strrchr(folder, '/');
-	if (slash != NULL)
-		*(slash == folder ? slash + 1 : slash) = '\0';
-	int fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	mem_free(folder);
-	if (fd < 0)
-		return ERR_IO;
-	int e = fsync(fd) == 0 || errno == EINVAL ? 0 : ERR_IO;
-	close(fd);
-	return e;
-}
-
-/* A new file for its owner alone. What a killed process of our number left behind is in nobody's
- * use: in a container every start has the same number. */
-static int open_new(const char *path)
-{
-	int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-	int fd = open(path, flags, 0600);
-	if (fd < 0 && errno == EEXIST && unlink(path) == 0)
-		fd = open(path, flags, 0600);
-	return fd;
-}
-
-/* The bytes into a new file at tmp, on disk; with errno. */
-static int write_new(const char *tmp, const uint8_t *p, size_t n)
-{
-	int fd = open_new(tmp);
-	if (fd < 0)
-		return ERR_IO;
-	int e = fchmod(fd, 0600) != 0 ? ERR_IO : write_all(fd, p, n);
-	if (e == 0 && fsync(fd) != 0)
-		e = ERR_IO;
-	int error = errno;
-	if (close(fd) != 0 && e == 0) {
-		e = ERR_IO;
-		error = errno;
-	}
-	if (e != 0)
-		(void)unlink(tmp);
-	errno = error;
-	return e;
-}
-
-static int replace(const char *path, const uint8_t *p, size_t n)
-{
-	char *tmp = mem_printf("%s.%d.tmp", path, (int)getpid());
-	int e = write_new(tmp, p, n);
-	if (e == 0 && rename(tmp, path) != 0) {
-		int error = errno;
-		(void)unlink(tmp);
-		errno = error;
-		e = ERR_IO;
-	}
-	mem_free(tmp);
-	return e == 0 ? sync_folder(path) : e;
-}
-
 int state_save(const char *path, const Weft__Mesh__V1__State *state, char *err, size_t size)
 {
 	size_t n;
@@ -346,9 +272,7 @@ int state_save(const char *path, const Weft__Mesh__V1__State *state, char *err, 
 		snprintf(err, size, "%s: %zu MiB, more than the %u that a sidecar reads", path,
 			n >> 20, STATE_MAX_BYTES >> 20);
 	} else {
-		e = replace(path, p, n);
-		if (e != 0)
-			snprintf(err, size, "%s: %s", path, strerror(errno));
+		e = file_replace(path, 0600, str_make(p, n), err, size);
 	}
 	mem_free_secret(p, n);
 	return e;

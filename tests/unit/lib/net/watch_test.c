@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "sidecar/snapshot/watch.h"
+#include "lib/net/watch.h"
 
 /* A folder, a loop, and how often the watch called. */
 struct world {

@@ -1,8 +1,8 @@
 /*
  * inotify behind a loop watcher, or a timer where the kernel gives no instance. Owns the descriptor
- * and itself; used by proxy.c.
+ * and itself; used by programs that read files which others replace.
  */
-#include "sidecar/snapshot/watch.h"
+#include "lib/net/watch.h"
 
 #include <stdalign.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 #define POLL_NS NS_PER_S
 
-/* Owned by struct proxy. */
+/* Owned by its maker. */
 struct watch {
 	struct loop *loop;
 	char *path, *name; /* name: last part of path */
@@ -62,7 +62,6 @@ static void on_poll(void *arg)
 		w->fn(w->arg);
 }
 
-/* IN_ATTRIB: a file that was refused for its owner or mode is read when that has been mended. */
 static void close_inotify(struct watch *w)
 {
 	loop_fd_stop(&w->io);
@@ -84,6 +83,7 @@ static void on_events(void *arg, unsigned events)
 		w->fn(w->arg);
 }
 
+/* IN_ATTRIB: a file that was refused for its owner or mode is read when that has been mended. */
 static int open_inotify(const char *path)
 {
 	const uint32_t events = IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB;
