@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 
+from .control import ControlPlane
 from .pcap import Recorder
 from .proc import Proc, WeftError, run, wait_for
 
@@ -59,10 +60,16 @@ class Pod:
         self.netns = f"{mesh.prefix}-{name}"[:60]
         self.veth = f"{mesh.tag}{index:x}"
         self.dir = os.path.join(mesh.dir, name)
+        self.proxy_uid = PROXY_UID
         self.state = os.path.join(self.dir, "state")
         self.procs, self.sidecar, self.recorder = [], None, None
         os.makedirs(self.dir)
         os.chmod(self.dir, 0o755)
+        if mesh.control is not None:  # the sidecar writes its state itself
+            private = os.path.join(self.dir, "private")
+            os.mkdir(private, 0o700)
+            os.chown(private, PROXY_UID, PROXY_UID)
+            self.state = os.path.join(private, "state")
         self._link()
 
     @property
@@ -144,8 +151,18 @@ route add ::/0 via fd77::ffff
     def capture(self, *flags, check=True):
         return run(*self.enter(SIDECAR, "capture", *flags), check=check)
 
-    def start_sidecar(self, *flags, capture=True, wait=True, compile=True):
-        if compile:
+    def live_flags(self, fresh=True):
+        """Flags of a sidecar that lives from the control plane; fresh: with a new join token."""
+        control = self.mesh.control
+        token = control.token(self) if fresh else os.path.join(self.dir, "token")
+        return ["--control-plane", control.address, "--root", control.bootstrap(self), "--token", token,
+                "--trust-domain", self.mesh.trust_domain, "--pod-uid", self.uid]
+
+    def start_sidecar(self, *flags, capture=True, wait=True, compile=True, fresh=True):
+        """compile: with a state file made here (no control plane); fresh: with a new join token (control plane)."""
+        if self.mesh.control is not None:
+            flags = (*self.live_flags(fresh), *flags)
+        elif compile:
             self.compile()
         if capture:
             self.capture()
@@ -207,7 +224,8 @@ route add ::/0 via fd77::ffff
 class Mesh:
     """Everything of one test: closed by close(), by leaving `with`, or when the interpreter ends."""
 
-    def __init__(self, trust_domain="cluster.local", keep=False, record=True):
+    def __init__(self, trust_domain="cluster.local", keep=False, record=True, control=None):
+        """control: flags of a control plane from which the sidecars live; None: state files are compiled here."""
         self.tag = "w" + os.urandom(4).hex()
         self.prefix = f"weft-{self.tag}"
         self.node = f"{self.prefix}-node"
@@ -217,6 +235,8 @@ class Mesh:
         self.manifests = os.path.join(self.dir, "manifests")
         self.ca = os.path.join(self.dir, "ca")
         self.pods, self.services, self.objects, self.closed = {}, {}, [], False
+        self.build = BUILD
+        self.control = ControlPlane(self, *control) if control is not None else None
         os.makedirs(self.manifests)
         self.reaper = subprocess.Popen(
             [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "reaper.py"), self.prefix,
@@ -279,17 +299,32 @@ addr add fd77::ffff/64 dev br0 nodad
                   "spec": {"trustDomain": self.trust_domain, "meshRanges": MESH_RANGES}}
         objects = [config] + [s.manifest() for s in self.services.values()]
         objects += [p.manifest() for p in self.pods.values()] + self.objects
-        with open(os.path.join(self.manifests, "mesh.yaml"), "w") as f:
-            f.write(to_yaml(objects))
+        path, text = os.path.join(self.manifests, "mesh.yaml"), to_yaml(objects)
+        if os.path.exists(path):
+            with open(path) as f:
+                if f.read() == text:
+                    return False
+        with open(path + ".new", "w") as f:
+            f.write(text)
+        os.rename(path + ".new", path)  # whole, for whoever watches
+        return True
 
     def start(self, *flags):
-        """Compiles and starts a sidecar in every meshed pod that has none yet."""
+        """Starts a sidecar in every meshed pod that has none yet, and the control plane before them."""
+        if self.control is not None:
+            if self.control.proc is None:
+                self.control.start()
+            else:
+                self.control.reload()
         for p in self.pods.values():
             if p.meshed and p.sidecar is None:
                 p.start_sidecar(*flags)
 
     def recompile(self):
         """New states for all running sidecars, as after a change of manifests."""
+        if self.control is not None:
+            self.control.reload()
+            return
         for p in self.pods.values():
             if p.sidecar is not None and p.sidecar.alive():
                 p.compile()
@@ -301,6 +336,8 @@ addr add fd77::ffff/64 dev br0 nodad
         atexit.unregister(self.close)
         for p in self.pods.values():
             p.close()
+        if self.control is not None and self.control.proc is not None and self.control.proc.alive():
+            self.control.kill()
         run("ip", "netns", "del", self.node, check=False)
         if not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
