@@ -203,6 +203,40 @@ def case_chat(channel, tag, count):
     tell(n=n)
 
 
+def hold(channel, tag, n):
+    """One bidirectional stream, a message a fifth of a second, each answered before the next; returns how many
+    were answered in all when the stream is drained under it."""
+    answered, over = threading.Semaphore(1), threading.Event()
+
+    def messages():
+        while not over.is_set():
+            answered.acquire()
+            if over.wait(0.2 if n else 0):
+                return
+            yield b"beat %d" % n
+    try:
+        for answer in method(channel, "stream_stream", "chat")(messages(), metadata=(("x-tag", tag),)):
+            assert answer == b"beat %d" % n, f"{answer!r} where beat {n} was sent"
+            n += 1
+            tell(beat=n, first="first" if n == 1 else None)
+            answered.release()
+    except grpc.RpcError as e:
+        if e.code() is not grpc.StatusCode.UNAVAILABLE:
+            tell(error=e.code().name, details=e.details())
+        tell(reopened=e.details(), reason=dict(e.trailing_metadata() or ()).get("x-weft-reason"))
+    finally:
+        over.set()
+        answered.release()
+    return n
+
+
+def case_hold(channel, tag):
+    """A stream for ever, opened anew where it is drained."""
+    n = 0
+    while True:
+        n = hold(channel, tag, n)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(sys.argv[2])

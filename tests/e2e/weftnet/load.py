@@ -13,16 +13,18 @@ PER_CONNECTION = 40  # then a new one, so that new ones are part of the load
 
 
 class Load:
-    """Requests to (ip, port) targets until finish(); methods by turns. A POST must not be sent twice by anybody."""
+    """Requests to (ip, port) targets until finish(); methods by turns. A POST must not be sent twice by anybody.
+    pace: seconds between two requests of a worker; per_connection: requests before a new connection is made."""
 
-    def __init__(self, pod, targets, workers=8, methods=("GET", "POST")):
+    def __init__(self, pod, targets, workers=8, methods=("GET", "POST"), pace=0, per_connection=PER_CONNECTION):
         self.pod, self.targets, self.methods = pod, list(targets), methods
+        self.pace, self.per_connection = pace, per_connection
         self.prefix, self.stop = f"load{next(SERIAL)}-", threading.Event()
         self.sent, self.failed, self.answers = [], [], collections.Counter()
         self.threads = [threading.Thread(target=self._work, args=(n,), daemon=True) for n in range(workers)]
         for t in self.threads:
             t.start()
-        self.wait_more(50)
+        self.wait_more(min(50, 4 * workers))
 
     def _work(self, worker):
         ip, port = self.targets[worker % len(self.targets)]
@@ -37,7 +39,7 @@ class Load:
 
     def _connection(self, sock, worker, number):
         reader = Reader(sock)
-        for n in itertools.islice(number, PER_CONNECTION):
+        for n in itertools.islice(number, self.per_connection):
             method = self.methods[n % len(self.methods)]
             tag = f"{self.prefix}{worker}-{n}"
             body = f"Content-Length: {len(tag)}\r\n\r\n{tag}" if method == "POST" else "\r\n"
@@ -51,13 +53,14 @@ class Load:
                 self.failed.append((tag, method, status, answer[:200]))
                 return
             self.answers[answer.split()[0].decode()] += 1
-            if self.stop.is_set() or reader.closing:
+            if self.stop.wait(self.pace) or reader.closing:
                 return
 
     def wait_more(self, n):
         """Until n more requests have been answered, or one has failed."""
         goal = sum(self.answers.values()) + n
-        wait_for(f"{n} more requests", lambda: self.failed or sum(self.answers.values()) >= goal, timeout=60)
+        wait_for(f"{n} more requests", lambda: self.failed or sum(self.answers.values()) >= goal,
+                 timeout=60 + n * self.pace)
         assert not self.failed, self.failed[:5]
 
     def finish(self, more=0):
