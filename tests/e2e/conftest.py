@@ -2,7 +2,9 @@
 recordings when the run ends."""
 
 import os
+import signal
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -11,7 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from weftnet import Mesh, pcap  # noqa: E402
 
-VIOLATIONS = []
+VIOLATIONS, FAULTS = [], []
+END_S = 30
 RECORDED = {"pods": 0, "streams": 0, "bytes": 0, "gaps": 0}
 
 
@@ -20,16 +23,45 @@ def pytest_collection_modifyitems(config, items):
         pytest.exit("the end-to-end tests make network namespaces: run them as root", returncode=3)
 
 
+def log_of(proc):
+    return proc.text() if os.path.isfile(proc.log) else ""
+
+
 class RecordedMesh(Mesh):
     """A mesh whose recordings are judged before they go."""
 
     def close(self):
-        if not self.closed:
-            for p in self.pods.values():
-                if p.recorder is not None:
-                    p.recorder.stop()
-            self.judge()
-        super().close()
+        try:
+            if not self.closed:
+                self.end_programs()
+                for p in self.pods.values():
+                    if p.recorder is not None:
+                        p.recorder.stop()
+                self.judge()
+        finally:
+            super().close()
+
+    def end_programs(self):
+        """Whatever was done to them, sidecars and control plane end in order when they are told to (twice: at once),
+        and no sanitizer has anything to say."""
+        programs = [p.sidecar for p in self.pods.values() if p.sidecar is not None]
+        if self.control is not None and self.control.proc is not None:
+            programs.append(self.control.proc)
+        running = [p for p in programs if p.alive()]
+        for signo in (signal.SIGTERM, signal.SIGINT):
+            for p in running:
+                p.signal(signo)
+        for p in running:
+            try:
+                status = p.wait(END_S)
+            except subprocess.TimeoutExpired:
+                status = f"none within {END_S} s"
+            if status != 0:
+                FAULTS.append(f"{p.name} in {self.dir}: exit status {status} when told to end: {log_of(p)[-2000:]}")
+        for p in programs:
+            text = log_of(p)
+            if "Sanitizer" in text or "runtime error:" in text or p.popen.returncode in (-signal.SIGSEGV, -signal.SIGABRT):
+                FAULTS.append(f"{p.name}: {text[-4000:]}")
 
     def judge(self):
         meshed = set()
@@ -65,11 +97,15 @@ def family(request):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    if VIOLATIONS:
+    if VIOLATIONS or FAULTS:
         session.exitstatus = 1
 
 
 def pytest_terminal_summary(terminalreporter):
+    if FAULTS:
+        terminalreporter.section("programs that did not end as they should", sep="=", red=True)
+        for fault in FAULTS:
+            terminalreporter.write_line(fault)
     if VIOLATIONS:
         terminalreporter.section("plaintext between meshed pods", sep="=", red=True)
         for v in VIOLATIONS:
