@@ -16,6 +16,15 @@ static void on_timeout(void *arg)
 	dial_finish(dial_check(arg), NULL, ERR_TIMEOUT);
 }
 
+static void dial_burn(void *ptr)
+{
+	struct dial *d = dial_check(ptr);
+
+	d->obj.magic = 0;
+	mem_free(d->unix_path);
+	mem_free(d);
+}
+
 /* The object lives until the end of the turn, so that a late dial_cancel from within done is
  * harmless. */
 static void on_report(void *arg)
@@ -25,7 +34,7 @@ static void on_report(void *arg)
 
 	d->io = NULL;
 	d->reported = true;
-	loop_defer_free(d->net->loop, d, mem_free);
+	loop_defer_free(d->net->loop, d, dial_burn);
 	d->done(d->arg, io, d->err);
 }
 
@@ -36,6 +45,8 @@ void dial_init(struct dial *d, const struct dial_ops *ops, struct net *net,
 	d->ops = ops;
 	d->net = net;
 	d->cfg = *cfg;
+	d->unix_path = cfg->unix_path != NULL ? mem_strdup(cfg->unix_path) : NULL;
+	d->cfg.unix_path = NULL;
 	loop_timer_init(&d->timeout, net->loop, on_timeout, d);
 	loop_task_init(&d->report, net->loop, on_report, d);
 	loop_timer_start(&d->timeout, cfg->timeout_ns != 0 ? cfg->timeout_ns : DIAL_TIMEOUT_NS);
@@ -76,5 +87,5 @@ void dial_cancel(struct dial **dial)
 	loop_task_cancel(&d->report);
 	d->ops->stop(d);
 	io_close(&d->io, true);
-	loop_defer_free(d->net->loop, d, mem_free);
+	loop_defer_free(d->net->loop, d, dial_burn);
 }

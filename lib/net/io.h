@@ -34,6 +34,9 @@ struct io_info {
 	struct str tls_version; /* "TLSv1.3" */
 	struct str cipher;
 	struct str sni;
+	/* Unix socket: the user that the peer's process was when it connected (SO_PEERCRED) */
+	uint32_t unix_uid;
+	bool unix_uid_known;
 	int64_t peer_not_after, own_not_after; /* seconds since the epoch; 0: no TLS */
 };
 

@@ -200,6 +200,19 @@ static void sock_want(struct io *io, unsigned events)
 	loop_fd_want(&sock_of(io)->watch, events);
 }
 
+/* A socket pair has credentials too: those of its maker. */
+static void unix_peer(int fd, struct io_info *info)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 || len != sizeof(cred) ||
+		cred.uid == (uid_t)-1)
+		return;
+	info->unix_uid = cred.uid;
+	info->unix_uid_known = true;
+}
+
 static void sock_info(const struct io *io, struct io_info *info)
 {
 	const struct sock *s = sock_of_const(io);
@@ -207,8 +220,11 @@ static void sock_info(const struct io *io, struct io_info *info)
 	socklen_t len = sizeof(ss);
 
 	info->peer = s->peer;
-	if (getsockname(s->watch.fd, (struct sockaddr *)&ss, &len) == 0)
-		addr_from_sockaddr((struct sockaddr *)&ss, &info->local);
+	if (getsockname(s->watch.fd, (struct sockaddr *)&ss, &len) != 0)
+		return;
+	addr_from_sockaddr((struct sockaddr *)&ss, &info->local);
+	if (ss.ss_family == AF_UNIX)
+		unix_peer(s->watch.fd, info);
 }
 
 static void sock_close(struct io *io, bool reset)

@@ -61,12 +61,14 @@ struct dial_ops {
 	void (*stop)(struct dial *d);
 };
 
-/* Owned by itself until done was called or it is cancelled; borrowed by its user meanwhile. */
+/* Owned by itself until done was called or it is cancelled; borrowed by its user meanwhile; owns its
+ * path. */
 struct dial {
 	struct obj_head obj;
 	const struct dial_ops *ops;
 	struct net *net;
 	struct dial_config cfg;
+	char *unix_path; /* NULL: cfg.to */
 	dial_done_fn *done;
 	void *arg;
 	struct loop_timer timeout;

@@ -152,6 +152,17 @@ static struct sim_listener *find_listener(const struct sim_net *sim, const struc
 	return wild;
 }
 
+static struct sim_listener *find_unix(const struct sim_net *sim, const char *path)
+{
+	LIST_EACH(&sim->listeners, n)
+	{
+		struct sim_listener *s = CONTAINER_OF(n, struct sim_listener, node);
+		if (s->l.unix_path != NULL && str_eq(str_from(s->l.unix_path), str_from(path)))
+			return s;
+	}
+	return NULL;
+}
+
 static bool same_place(const struct listener *a, const struct listener *b)
 {
 	if (a->unix_path != NULL || b->unix_path != NULL)
@@ -340,10 +351,14 @@ static void on_connect(void *arg)
 {
 	struct sim_dial *d = arg;
 	struct sim_net *sim = net_of(d->dial.net);
+	const char *path = d->dial.unix_path;
 	struct sim_route route = find_route(sim, &d->dial.cfg);
-	struct sim_listener *s = find_listener(sim, &route.at);
+	struct sim_listener *s =
+		path != NULL ? find_unix(sim, path) : find_listener(sim, &route.at);
 
-	if (d->dial.cfg.to.family == ADDR_NONE)
+	if (path != NULL && s == NULL)
+		dial_finish(&d->dial, NULL, ERR_NOTFOUND);
+	else if (path == NULL && d->dial.cfg.to.family == ADDR_NONE)
 		dial_finish(&d->dial, NULL, ERR_INVAL);
 	else if (route.err != 0 && route.err != ERR_TIMEOUT)
 		dial_finish(&d->dial, NULL, route.err);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
@@ -61,7 +62,8 @@ static void connected(struct sock_dial *s)
 	struct addr local;
 	int fd = s->watch.fd;
 
-	if (local_name(fd, &local) && addr_eq(&local, &s->dial.cfg.to)) {
+	if (s->dial.unix_path == NULL && local_name(fd, &local) &&
+		addr_eq(&local, &s->dial.cfg.to)) {
 		dial_finish(&s->dial, NULL, ERR_REFUSED);
 		return;
 	}
@@ -118,12 +120,28 @@ static int sock_dial_prepare(int fd, const struct dial_config *cfg)
 	return bind(fd, (struct sockaddr *)&ss, len);
 }
 
-/* 0: connected or under way; -1 and errno. */
+/* Where it goes, as the kernel wants it; 0: that cannot be said. */
+static socklen_t sock_dial_name(const struct dial *d, struct sockaddr_storage *ss)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	if (d->unix_path == NULL)
+		return addr_to_sockaddr(&d->cfg.to, ss);
+	if (str_copy(un.sun_path, sizeof(un.sun_path), str_from(d->unix_path)) < 0)
+		return 0;
+	memcpy(ss, &un, sizeof(un));
+	return sizeof(un);
+}
+
+/*
+ * 0: connected or under way; -1 and errno. A Unix socket whose queue is full says EAGAIN and never
+ * reports room: that is a refusal.
+ */
 static int sock_dial_connect(struct sock_dial *s)
 {
 	const struct dial_config *cfg = &s->dial.cfg;
 	struct sockaddr_storage ss;
-	socklen_t len = addr_to_sockaddr(&cfg->to, &ss);
+	socklen_t len = sock_dial_name(&s->dial, &ss);
 
 	if (len == 0) {
 		errno = EAFNOSUPPORT;
@@ -133,11 +151,13 @@ static int sock_dial_connect(struct sock_dial *s)
 	if (fd < 0)
 		return -1;
 	s->watch.fd = fd;
-	if (sock_dial_prepare(fd, cfg) < 0)
+	if (s->dial.unix_path == NULL && sock_dial_prepare(fd, cfg) < 0)
 		return -1;
-	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS && errno != EINTR)
-		return -1;
-	return 0;
+	if (connect(fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS || errno == EINTR)
+		return 0;
+	if (errno == EAGAIN)
+		errno = ECONNREFUSED;
+	return -1;
 }
 
 static struct dial *sock_dial(struct net *net, const struct dial_config *cfg)

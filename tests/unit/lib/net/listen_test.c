@@ -370,6 +370,49 @@ static void test_unix_socket_for_everybody(void **state)
 	listener_close(&s->l);
 }
 
+static void test_unix_dial_tells_who(void **state)
+{
+	struct site *s = *state;
+	struct listen_config cfg = {.unix_path = s->path};
+	char path[64];
+	struct io_info a, d;
+
+	assert_int_equal(open_listener(s, &cfg), 0);
+	snprintf(path, sizeof(path), "%s", s->path);
+	struct dial_config to = {.unix_path = path};
+
+	start(s, &to);
+	memset(path, 'x', sizeof(path)); /* it was copied */
+	run_until(s, 2);
+	assert_int_equal(s->dial_err, 0);
+	io_info(s->accepted[0], &a);
+	io_info(s->dialled[0], &d);
+	assert_true(a.unix_uid_known && d.unix_uid_known);
+	assert_int_equal(a.unix_uid, getuid());
+	assert_int_equal(d.unix_uid, getuid());
+	assert_int_equal(a.peer.family, ADDR_NONE);
+}
+
+static void test_unix_dial_without_listener(void **state)
+{
+	struct site *s = *state;
+	struct dial_config to = {.unix_path = s->path};
+	char long_path[200];
+
+	start(s, &to);
+	run_until(s, 1);
+	assert_null(s->dialled[0]);
+	assert_int_equal(s->dial_err, ERR_NOTFOUND);
+	memset(long_path, 'x', sizeof(long_path) - 1);
+	long_path[sizeof(long_path) - 1] = '\0';
+	to.unix_path = long_path;
+	start(s, &to);
+	run_until(s, 2);
+	assert_true(s->dial_err < 0);
+	start(s, &to);
+	dial_cancel(&s->dial);
+}
+
 /* A bound socket file whose process is gone. */
 static void leave_stale_socket(const char *path)
 {
@@ -443,6 +486,8 @@ int main(void)
 		SITE(test_closed_while_accepting),
 		SITE(test_unix_socket),
 		SITE(test_unix_socket_for_everybody),
+		SITE(test_unix_dial_tells_who),
+		SITE(test_unix_dial_without_listener),
 		SITE(test_stale_unix_socket_is_replaced),
 		SITE(test_other_files_are_not_replaced),
 		SITE(test_close_removes_only_its_own_file),

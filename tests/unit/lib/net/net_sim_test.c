@@ -339,6 +339,22 @@ static void test_redirect_exceptions(void **state)
 
 #define TOWN(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+static void test_unix_paths(void **state)
+{
+	struct town *t = *state;
+	struct listen_config cfg = {.unix_path = "/run/a"};
+	struct dial_config to = {.unix_path = "/run/a"}, other = {.unix_path = "/run/b"};
+
+	open_config(t, &t->a, &cfg);
+	dial_start(t->net, &to, on_dialled, t);
+	dial_start(t->net, &other, on_dialled, t);
+	loop_sim_settle(t->w.loop, 1000);
+	assert_int_equal(t->n_dialled, 2);
+	assert_int_equal(t->errs[0], 0);
+	assert_int_equal(t->errs[1], ERR_NOTFOUND);
+	assert_int_equal(t->a.n, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +369,7 @@ int main(void)
 		TOWN(test_accepts_are_bounded_per_turn),
 		TOWN(test_redirects_of_a_mesh),
 		TOWN(test_redirect_exceptions),
+		TOWN(test_unix_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
