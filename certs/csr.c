@@ -11,6 +11,7 @@
 #include "certs/write.h"
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
+#include "lib/crypto/crypto.h"
 
 /* Owns der, into which facts points. */
 struct cert_csr {
@@ -131,4 +132,11 @@ struct str cert_csr_id(const struct cert_csr *csr, size_t *n_sans)
 struct str cert_csr_spki(const struct cert_csr *csr)
 {
 	return csr->facts.spki;
+}
+
+_Static_assert(CERT_KEY_HASH == SHA256_SIZE, "a key is known by its SHA-256");
+
+void cert_csr_key_hash(const struct cert_csr *csr, uint8_t out[CERT_KEY_HASH])
+{
+	crypto_sha256(csr->facts.spki.p, csr->facts.spki.n, out);
 }

@@ -73,9 +73,11 @@ static char *shout(const struct spiffe_id *id)
 	return text;
 }
 
-static void add_names(struct x509_exts *e, enum cert_flaw flaw, const struct spiffe_id *id)
+static void add_names(struct x509_exts *e, const struct cert_issue *what,
+	const struct spiffe_id *id)
 {
-	struct x509_name names[2] = {{6, id->id}};
+	struct x509_name names[2 + CERT_DNS_NAMES] = {{6, id->id}};
+	enum cert_flaw flaw = what->flaw;
 	size_t n = 1;
 	char *text = NULL;
 	if (flaw == CERT_FLAW_NO_SAN)
@@ -88,6 +90,8 @@ static void add_names(struct x509_exts *e, enum cert_flaw flaw, const struct spi
 		text = mem_printf("spiffe://%.*s/other", STR_ARG(id->trust_domain));
 		names[n++] = (struct x509_name){6, str_from(text)};
 	}
+	for (size_t i = 0; i < what->n_dns; i++)
+		names[n++] = (struct x509_name){2, what->dns[i]};
 	x509_ext_names(e, true, names, n);
 	mem_free(text);
 }
@@ -98,7 +102,7 @@ void cert_flaw_extensions(struct x509_exts *e, const struct cert_issue *what,
 	x509_ext_basic_constraints(e, what->flaw == CERT_FLAW_CA_LEAF, -1);
 	x509_ext_key_usage(e, key_usage(what->flaw));
 	add_ext_key_usage(e, what->flaw);
-	add_names(e, what->flaw, id);
+	add_names(e, what, id);
 	if (what->pod_uid.n > 0)
 		x509_ext_pod_uid(e, what->pod_uid);
 }

@@ -10,6 +10,38 @@
 #include "lib/base/err.h"
 #include "lib/crypto/crypto.h"
 
+static bool label_valid(struct str label)
+{
+	if (label.n == 0 || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
+		return false;
+	for (size_t i = 0; i < label.n; i++) {
+		char c = label.p[i];
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+			c != '-')
+			return false;
+	}
+	return true;
+}
+
+bool cert_dns_valid(struct str name)
+{
+	struct str label;
+	if (name.n == 0 || name.n > 253)
+		return false;
+	while (str_split(&name, '.', &label))
+		if (!label_valid(label))
+			return false;
+	return true;
+}
+
+static bool dns_valid(const struct cert_issue *what)
+{
+	for (size_t i = 0; i < what->n_dns; i++)
+		if (!cert_dns_valid(what->dns[i]))
+			return false;
+	return what->n_dns <= CERT_DNS_NAMES;
+}
+
 /* 0, or why this CA does not issue that. */
 static int judge_request(const struct cert_ca *ca, const struct cert_issue *what,
 	struct spiffe_id *id)
@@ -18,7 +50,7 @@ static int judge_request(const struct cert_ca *ca, const struct cert_issue *what
 		return ERR_INVAL;
 	if (what->pod_uid.n > 0 && !cert_uid_valid(what->pod_uid))
 		return ERR_INVAL;
-	if (what->not_after <= what->not_before)
+	if (what->not_after <= what->not_before || !dns_valid(what))
 		return ERR_INVAL;
 	if (what->flaw != CERT_FLAW_FOREIGN_ID &&
 		!cert_in_domain(cert_ca_own(ca), id->trust_domain))

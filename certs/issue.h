@@ -12,6 +12,8 @@
 #include "certs/key.h"
 
 #define CERT_CSR_BYTES 8192
+#define CERT_KEY_HASH 32
+#define CERT_DNS_NAMES 16 /* in one leaf */
 
 /* PKCS#10 (RFC 2986) in PEM for k with one URI SAN and no subject; mem_free. */
 char *cert_csr_build(const struct cert_key *k, struct str spiffe_id);
@@ -25,6 +27,8 @@ void cert_csr_free(struct cert_csr **csr);
  * NULL. For comparing and logging alone: no issuing looks at it.
  */
 struct str cert_csr_id(const struct cert_csr *csr, size_t *n_sans);
+/* SHA-256 of its SubjectPublicKeyInfo: tells one key from another. */
+void cert_csr_key_hash(const struct cert_csr *csr, uint8_t out[CERT_KEY_HASH]);
 
 /* Flaws that tests ask for; 0 in production. See certs/flaw.def. */
 enum cert_flaw {
@@ -43,6 +47,9 @@ int cert_flaw_parse(struct str option, enum cert_flaw *out);
 struct cert_issue {
 	struct str spiffe_id;
 	struct str pod_uid; /* empty: none */
+	/* Beside the ID, for clients that look for a host (X509-SVID 2). */
+	const struct str *dns;
+	size_t n_dns;
 	int64_t not_before,
 		not_after;   /* seconds since the epoch; backdating is the caller's choice */
 	enum cert_flaw flaw; /* the hour of EXPIRED and NOT_YET_VALID counts from not_before */
@@ -66,14 +73,17 @@ int cert_ca_create(struct str trust_domain, int64_t not_before, int64_t not_afte
 int cert_ca_load(struct cert_chain *chain, struct cert_key *key, struct cert_ca **out);
 void cert_ca_free(struct cert_ca **ca);
 char *cert_ca_cert_pem(const struct cert_ca *ca); /* own certificate and intermediates; mem_free */
+/* A host name of letters, digits and hyphens (RFC 1123 2.1), no wildcard. */
+bool cert_dns_valid(struct str name);
 struct cert_key *cert_ca_key(const struct cert_ca *ca);           /* borrowed */
 const struct cert_chain *cert_ca_chain(const struct cert_ca *ca); /* borrowed */
 /*
  * Leaf for the public key of csr (or of key where csr is NULL): digitalSignature critical, EKU
  * server and client, exactly one URI SAN, critical as the subject is empty (X509-SVID 2 to 4),
  * random 128-bit serial. Chain with the CA's intermediates. NotAfter is cut at the CA's. 0,
- * ERR_INVAL (ID, pod UID, times; a flaw that does not fit the key), ERR_DENIED (another trust
- * domain than the CA's), ERR_EXPIRED (no time left below the CA's).
+ * ERR_INVAL (ID, pod UID, DNS names, times; a flaw that does not fit the key), ERR_DENIED (another
+ * trust domain than the CA's), ERR_EXPIRED (no time left below the CA's). A CA without a SPIFFE ID
+ * of its own issues for any trust domain: which one it stands for is what the bundle says.
  */
 int cert_ca_issue(const struct cert_ca *ca, const struct cert_csr *csr, const struct cert_key *key,
 	const struct cert_issue *what, struct cert_chain **out);

@@ -30,6 +30,18 @@ static void issue(const struct cert_csr *csr)
 	cert_ca_free(&ca);
 }
 
+/* The hash depends on the key alone, and is the same each time that it is asked for. */
+static void check_key_hash(const struct cert_csr *csr, struct str bytes)
+{
+	uint8_t first[CERT_KEY_HASH], again[CERT_KEY_HASH];
+	struct cert_csr *twin;
+	cert_csr_key_hash(csr, first);
+	ASSERT(cert_csr_parse(bytes, &twin) == 0);
+	cert_csr_key_hash(twin, again);
+	ASSERT(crypto_equal(first, again, sizeof(first)));
+	cert_csr_free(&twin);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cert_csr *csr;
@@ -37,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (cert_csr_parse(str_make(data, size), &csr) != 0)
 		return 0;
 	(void)cert_csr_id(csr, &n);
+	check_key_hash(csr, str_make(data, size));
 	issue(csr);
 	cert_csr_free(&csr);
 	return 0;

@@ -189,6 +189,35 @@ static void demands_are_ignored(void **state)
 	cert_key_unref(&k);
 }
 
+static void key_hash_of(const struct cert_key *k, struct str id, uint8_t out[CERT_KEY_HASH])
+{
+	struct cert_csr *csr;
+	char *pem = cert_csr_build(k, id);
+	assert_int_equal(cert_csr_parse(str_from(pem), &csr), 0);
+	cert_csr_key_hash(csr, out);
+	cert_csr_free(&csr);
+	mem_free(pem);
+}
+
+/* The hash is of SubjectPublicKeyInfo: same key, same hash, whatever else is asked for. */
+static void key_hash(void **state)
+{
+	(void)state;
+	struct cert_key *k = cert_key_generate(), *other = cert_key_generate();
+	uint8_t a[CERT_KEY_HASH], b[CERT_KEY_HASH], want[CERT_KEY_HASH];
+	struct str spki = x509_spki_of(k);
+	crypto_sha256(spki.p, spki.n, want);
+	free_str(spki);
+	key_hash_of(k, STR("spiffe://td/a"), a);
+	key_hash_of(k, STR("spiffe://td/ns/b/sa/c"), b);
+	assert_memory_equal(a, want, sizeof(a));
+	assert_memory_equal(b, want, sizeof(b));
+	key_hash_of(other, STR("spiffe://td/a"), b);
+	assert_memory_not_equal(a, b, sizeof(a));
+	cert_key_unref(&k);
+	cert_key_unref(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +229,7 @@ int main(void)
 		cmocka_unit_test(truncated_at_every_byte),
 		cmocka_unit_test(each_bit_counts),
 		cmocka_unit_test(demands_are_ignored),
+		cmocka_unit_test(key_hash),
 	};
 	if (crypto_init() != 0)
 		return 1;

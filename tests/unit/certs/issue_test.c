@@ -6,13 +6,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
+#include "certs/describe.h"
 #include "certs/issue.h"
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
 #include "lib/crypto/crypto.h"
 #include "tests/support/mint.h"
+#include "tests/support/openssl_lab.h"
 
 #define DAY 86400
 
@@ -299,6 +305,88 @@ static void ca_without_trust_domain(void **state)
 	minted_free(root, NULL);
 }
 
+/* Writes text to a new file in dir; path has room for it. */
+static void put_file(const char *dir, const char *name, char *path, size_t size, char *text)
+{
+	snprintf(path, size, "%s/%s", dir, name);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	mem_free(text);
+}
+
+/* Whether an independent implementation takes the leaf for a server of that name. */
+static bool openssl_takes(const struct cert_ca *ca, const struct cert_chain *leaf, const char *host)
+{
+	char dir[] = "/tmp/weft-issue-test-XXXXXX", root[64], own[64], command[512];
+	assert_non_null(mkdtemp(dir));
+	put_file(dir, "root.pem", root, sizeof(root), cert_ca_cert_pem(ca));
+	put_file(dir, "leaf.pem", own, sizeof(own), cert_chain_pem(leaf));
+	snprintf(command, sizeof(command),
+		"openssl verify -x509_strict -purpose sslserver -attime %lld -verify_hostname %s "
+		"-CAfile %s %s >/dev/null 2>&1",
+		MINT_NOW + 1, host, root, own);
+	int status = system(command);
+	unlink(root);
+	unlink(own);
+	rmdir(dir);
+	return status == 0;
+}
+
+/* Exactly one URI, and host names beside it, by our verifier and by another's. */
+static void dns_names(void **state)
+{
+	const struct fixture *f = *state;
+	const struct str names[] = {STR("localhost"), STR("weft-ctrlplane.weft-system.svc")};
+	struct cert_issue what = a_day;
+	struct cert_chain *chain;
+	struct cert_description d;
+	what.dns = names;
+	what.n_dns = 2;
+	assert_int_equal(cert_ca_issue(f->root, NULL, f->key, &what, &chain), 0);
+	cert_describe(chain, 0, &d);
+	assert_int_equal(d.n_uris, 1);
+	assert_int_equal(d.n_names, 3);
+	struct cert_bundle *b = bundle_of(f->root);
+	const struct cert_expect expect = {.id = what.spiffe_id};
+	assert_int_equal(cert_verify(chain, b, MINT_NOW, true, &expect), CERT_GOOD);
+	if (lab_possible()) {
+		assert_true(openssl_takes(f->root, chain, "localhost"));
+		assert_true(openssl_takes(f->root, chain, "weft-ctrlplane.weft-system.svc"));
+		assert_false(openssl_takes(f->root, chain, "other.svc"));
+	}
+	cert_bundle_unref(&b);
+	cert_chain_unref(&chain);
+}
+
+static void dns_refusals(void **state)
+{
+	const struct fixture *f = *state;
+	const char *const bad[] = {"", ".", "a..b", "-a", "a-", "a b", "*.svc", "a.", "a_b",
+		"\xc3\xa9", "1234567890123456789012345678901234567890123456789012345678901234.svc"};
+	struct str names[CERT_DNS_NAMES + 1];
+	struct cert_issue what = a_day;
+	struct cert_chain *chain;
+	what.dns = names;
+	what.n_dns = 1;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		names[0] = str_from(bad[i]);
+		assert_int_equal(cert_ca_issue(f->root, NULL, f->key, &what, &chain), ERR_INVAL);
+	}
+	char *longest = mem_alloc(254);
+	for (size_t i = 0; i < 253; i++)
+		longest[i] = i % 50 == 49 ? '.' : 'a';
+	for (size_t i = 0; i <= CERT_DNS_NAMES; i++)
+		names[i] = str_make(longest, 253);
+	what.n_dns = CERT_DNS_NAMES;
+	assert_int_equal(cert_ca_issue(f->root, NULL, f->key, &what, &chain), 0);
+	cert_chain_unref(&chain);
+	what.n_dns++;
+	assert_int_equal(cert_ca_issue(f->root, NULL, f->key, &what, &chain), ERR_INVAL);
+	mem_free(longest);
+}
+
 static void flaw_names(void **state)
 {
 	(void)state;
@@ -325,6 +413,8 @@ int main(void)
 		cmocka_unit_test(load_refusals),
 		cmocka_unit_test(path_lengths),
 		cmocka_unit_test(ca_without_trust_domain),
+		cmocka_unit_test(dns_names),
+		cmocka_unit_test(dns_refusals),
 		cmocka_unit_test(flaw_names),
 	};
 	if (crypto_init() != 0)
