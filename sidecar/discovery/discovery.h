@@ -11,24 +11,29 @@
 #include "lib/base/rand.h"
 #include "lib/grpc/channel.h"
 #include "lib/json/json.h"
+#include "sidecar/snapshot/snapshot.h"
 #include "weft/mesh/v1/discovery.pb-c.h"
 
 struct discovery;
 
 /* What its user does for it; all are required. */
 struct discovery_user {
+	/* Whether one resource by itself validates (snapshot_check_resource). 0, or ERR_* with the
+	 * fault. */
+	int (*check)(void *arg, const Weft__Mesh__V1__Resource *r, struct snapshot_fault *fault);
 	/*
-	 * Puts resources in force: a State without identity (chain, key, session are the user's
-	 * affair), borrowed for the call. 0, or ERR_INVAL with "resource NAME: FIELD: REASON" in
-	 * err; the former stays in force then. *resource (in the arena): the name of the refused
-	 * one, where it is one.
+	 * Puts resources in force: a State with required, used, position and not_meshed; the rest
+	 * (trust domain, pod, identity) is the user's affair, and while there is no identity it
+	 * validates the resources alone (snapshot_try). Borrowed for the call. 0, or ERR_* with the
+	 * fault; the former stays in force then. It may ask, touch and refresh from inside.
 	 */
-	int (*apply)(void *arg, const Weft__Mesh__V1__State *st, char *err, size_t size);
-	/* An answer that says "not meshed" or nothing came for that address (port 0). */
+	int (*apply)(void *arg, const Weft__Mesh__V1__State *st, struct snapshot_fault *fault);
+	/* An answer came for that address (port 0), and what it names is in force, if it can be:
+	 * ask again. Deferred. */
 	void (*answered)(void *arg, const struct addr *ip);
 	/* Connections or requests that run use that address: it is not forgotten. */
 	bool (*in_use)(void *arg, const struct addr *ip);
-	/* Something changed that the last-good file has. */
+	/* Something changed that discovery_fill gives. Deferred, once per turn. */
 	void (*changed)(void *arg);
 	/* The credential was refused (UNAUTHENTICATED): another one may be got. */
 	void (*refused)(void *arg);
@@ -50,7 +55,8 @@ struct discovery_config {
 };
 
 struct discovery *discovery_new(const struct discovery_config *cfg);
-/* Resources, answers and position of a last-good file, before discovery_start. Copied. */
+/* Resources, answers and position of a last-good file that the user has put in force itself,
+ * before discovery_start. Copied. */
 void discovery_restore(struct discovery *d, const Weft__Mesh__V1__State *st);
 /* Opens the stream, again and again, with full jitter between tries. */
 void discovery_start(struct discovery *d);

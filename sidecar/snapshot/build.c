@@ -17,7 +17,9 @@
 
 int build_fail(struct build *b, const char *field, const char *text)
 {
-	snprintf(b->err, b->size, "resource %s: %s: %s", b->resource, field, text);
+	b->fault->resource = b->resource;
+	snprintf(b->fault->field, sizeof(b->fault->field), "%s", field);
+	snprintf(b->fault->reason, sizeof(b->fault->reason), "%s", text);
 	return ERR_INVAL;
 }
 
@@ -267,54 +269,68 @@ static void mark_self(struct snapshot *s, struct mesh_endpoint *ep)
 	ep->self = ep->uid.n > 0 && str_eq(ep->uid, s->self.uid);
 }
 
-static int index_add(struct build *b, struct map *map, const struct addr *a, void *value,
-	const char *name)
+/* What two claim is nobody's until one of them gives it up: their new versions may come one after
+ * the other. */
+static void index_add(struct snapshot *s, struct map *index, struct map *disputed,
+	const struct addr *a, void *value)
 {
-	if (a->family == ADDR_NONE)
-		return 0;
-	if (map_put(map, addr_key(a), value) == NULL)
-		return 0;
-	char text[ADDR_TEXT], why[96];
-	snprintf(why, sizeof(why), "%s is claimed twice", addr_format_ip(a, text));
-	b->resource = name;
-	return build_fail(b, "addresses", why);
+	struct str key = addr_key(a);
+	if (a->family == ADDR_NONE || map_get(disputed, key) != NULL)
+		return;
+	void *other = map_put(index, key, value);
+	if (other == NULL || other == value)
+		return;
+	map_remove(index, key);
+	map_put(disputed, key, s);
 }
 
-static int join_indexes(struct build *b, uint64_t seed)
+static void join_services(struct snapshot *s, uint64_t seed)
 {
-	struct snapshot *s = b->s;
-	int e = 0;
+	struct map *disputed = map_new(seed);
 	s->by_vip = map_new(seed);
-	s->by_pod = map_new(seed);
 	for (size_t i = 0; i < s->n_services; i++) {
 		struct mesh_service *svc = &s->services[i];
-		for (size_t j = 0; j < svc->n_vips && e == 0; j++)
-			e = index_add(b, s->by_vip, &svc->vips[j], svc, svc->name.p);
+		for (size_t j = 0; j < svc->n_vips; j++)
+			index_add(s, s->by_vip, disputed, &svc->vips[j], svc);
 		for (size_t j = 0; j < svc->n_endpoints; j++)
 			mark_self(s, &svc->endpoints[j]);
 	}
-	for (size_t i = 0; i < s->n_pods && e == 0; i++) {
-		struct mesh_pod *pod = &s->pods[i];
-		mark_self(s, &pod->endpoint);
-		e = index_add(b, s->by_pod, &pod->endpoint.v4, pod, pod->endpoint.name.p);
-		if (e == 0)
-			e = index_add(b, s->by_pod, &pod->endpoint.v6, pod, pod->endpoint.name.p);
-	}
-	return e;
+	s->n_disputed += map_count(disputed);
+	map_free(&disputed);
 }
 
-int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
-	char *err, size_t size)
+static void join_pods(struct snapshot *s, uint64_t seed)
+{
+	struct map *disputed = map_new(seed);
+	s->by_pod = map_new(seed);
+	for (size_t i = 0; i < s->n_pods; i++) {
+		struct mesh_pod *pod = &s->pods[i];
+		mark_self(s, &pod->endpoint);
+		index_add(s, s->by_pod, disputed, &pod->endpoint.v4, pod);
+		index_add(s, s->by_pod, disputed, &pod->endpoint.v6, pod);
+	}
+	s->n_disputed += map_count(disputed);
+	map_free(&disputed);
+}
+
+static struct snapshot *snapshot_new(uint64_t seed)
 {
 	struct snapshot *s = MEM_NEW(struct snapshot);
-	struct build b = {.s = s, .resource = "(state)", .err = err, .size = size};
 	s->refs = 1;
 	arena_init(&s->arena, NULL);
+	s->bundle = cert_bundle_new();
+	s->revoked = map_new(seed);
+	return s;
+}
+
+int snapshot_try(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
+	struct snapshot_fault *fault)
+{
+	struct snapshot *s = snapshot_new(seed);
+	struct build b = {.s = s, .resource = "(state)", .fault = fault};
 	s->trust_domain = build_str(&b, state->trust_domain);
 	s->position = build_str(&b, state->position);
 	s->written_at = state->written_at;
-	s->bundle = cert_bundle_new();
-	s->revoked = map_new(seed);
 	int e = spiffe_td_valid(s->trust_domain)
 		? 0
 		: build_fail(&b, "trust_domain", "not a trust domain");
@@ -322,12 +338,41 @@ int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct sna
 		e = build_fail(&b, "written_at", "before the epoch");
 	if (e == 0)
 		e = build_all(&b, state);
-	if (e == 0)
+	if (e == 0 && out != NULL)
 		e = join_identity(&b, state);
-	if (e == 0)
-		e = join_indexes(&b, seed);
-	if (e != 0)
+	if (e == 0) {
+		join_services(s, seed);
+		join_pods(s, seed);
+	}
+	if (e != 0 || out == NULL)
 		snapshot_unref(&s);
-	*out = s;
+	if (out != NULL)
+		*out = s;
+	return e;
+}
+
+int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
+	char *err, size_t size)
+{
+	struct snapshot_fault f;
+	int e = snapshot_try(state, seed, out, &f);
+	if (e != 0)
+		snprintf(err, size, "resource %s: %s: %s", f.resource, f.field, f.reason);
+	return e;
+}
+
+int snapshot_check_resource(const char *trust_domain, const Weft__Mesh__V1__Resource *resource,
+	struct snapshot_fault *fault)
+{
+	struct snapshot *s = snapshot_new(0);
+	struct build b = {.s = s, .fault = fault};
+	struct seen seen = {0};
+	Weft__Mesh__V1__Resource *one = (Weft__Mesh__V1__Resource *)(uintptr_t)resource;
+	const Weft__Mesh__V1__State st = {.n_used = 1, .used = &one};
+	s->trust_domain = build_str(&b, trust_domain);
+	int e = make_room(&b, &st);
+	if (e == 0)
+		e = build_one(&b, resource, &seen);
+	snapshot_unref(&s);
 	return e;
 }

@@ -17,5 +17,12 @@
  * err. */
 int snapshot_build(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
 	char *err, size_t size);
+/* The same with what is wrong apart. out NULL: validates the resources alone; the state needs no
+ * identity, and nothing comes of it. */
+int snapshot_try(const Weft__Mesh__V1__State *state, uint64_t seed, struct snapshot **out,
+	struct snapshot_fault *fault);
+/* One resource by itself, in a state of that trust domain. 0 or ERR_*. */
+int snapshot_check_resource(const char *trust_domain, const Weft__Mesh__V1__Resource *resource,
+	struct snapshot_fault *fault);
 
 #endif

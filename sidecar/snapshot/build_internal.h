@@ -11,11 +11,10 @@
 struct build {
 	struct snapshot *s;
 	const char *resource; /* name of the one at hand, for errors */
-	char *err;
-	size_t size;
+	struct snapshot_fault *fault;
 };
 
-/* Writes "resource: field: text" and returns ERR_INVAL. */
+/* Writes the fault and returns ERR_INVAL. */
 int build_fail(struct build *b, const char *field, const char *text);
 struct str build_str(struct build *b, const char *z);
 /* 4 or 16 bytes, an IPv4 address always 4. */

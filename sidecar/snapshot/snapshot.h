@@ -78,6 +78,13 @@ struct mesh_workload {
 	enum mesh_mtls mtls;
 };
 
+/* Why a resource, or a state as a whole, cannot be in force. Plain value. */
+struct snapshot_fault {
+	const char *resource; /* as the state spells it, borrowed from there; "(...)": none */
+	char field[64];
+	char reason[256];
+};
+
 /* Refcounted; freed with the last reference, with all of the above. */
 struct snapshot {
 	uint32_t refs;
@@ -93,6 +100,7 @@ struct snapshot {
 	size_t n_services;
 	struct mesh_pod *pods;
 	size_t n_pods;
+	size_t n_disputed;   /* addresses that two claim: neither has them */
 	struct map *by_vip;  /* addr with port 0 -> struct mesh_service */
 	struct map *by_pod;  /* addr with port 0 -> struct mesh_pod */
 	struct map *revoked; /* serial in lower-case hex -> itself */

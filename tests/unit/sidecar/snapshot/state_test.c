@@ -18,6 +18,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
 #include "lib/crypto/crypto.h"
+#include "sidecar/snapshot/build.h"
 #include "sidecar/snapshot/state.h"
 #include "tests/support/worlds.h"
 
@@ -158,6 +159,49 @@ static void test_no_message(void **state)
 	assert_string_equal(f->err, "f: the payload is no State message");
 }
 
+/* What two claim has neither of them, and hurts nobody else. */
+static void test_disputed(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot *s;
+	struct addr p, q;
+	Weft__Mesh__V1__Resource *three[3] = {f->st->used[0], f->st->used[1], f->st->used[0]};
+	f->st->used = three;
+	f->st->n_used = 3;
+	assert_int_equal(addr_parse(STR("10.0.0.1"), &p), 0);
+	assert_int_equal(addr_parse(STR("10.0.0.2"), &q), 0);
+	encode(f);
+	assert_int_equal(state_parse("f", all(f), &now, 7, &s, f->err, sizeof(f->err)), 0);
+	assert_int_equal(s->n_disputed, 1);
+	assert_null(snapshot_pod(s, &p));
+	assert_non_null(snapshot_pod(s, &q));
+	snapshot_unref(&s);
+}
+
+static void test_resource_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot_fault fault;
+	for (size_t i = 0; i < f->st->n_required; i++)
+		assert_int_equal(snapshot_check_resource(f->st->trust_domain, f->st->required[i],
+					 &fault),
+			0);
+	f->st->used[1]->pod->endpoint->addresses[0].len = 3;
+	assert_int_equal(snapshot_check_resource("cluster.local", f->st->used[0], &fault), 0);
+	assert_int_equal(snapshot_check_resource("cluster.local", f->st->used[1], &fault),
+		ERR_INVAL);
+	assert_string_equal(fault.resource, "Pod/shop/q");
+	assert_string_equal(fault.field, "addresses");
+	assert_string_equal(fault.reason, "an address has 4 or 16 bytes");
+	/* The resources alone, without anybody's identity. */
+	f->st->n_used = 1;
+	f->st->chain.len = 0;
+	assert_int_equal(snapshot_try(f->st, 7, NULL, &fault), 0);
+	f->st->n_required = 0;
+	assert_int_equal(snapshot_try(f->st, 7, NULL, &fault), ERR_INVAL);
+	assert_string_equal(fault.resource, "(required)");
+}
+
 static void test_expectations(void **state)
 {
 	static const struct {
@@ -240,10 +284,6 @@ static void fault_no_chain(struct fixture *f)
 static void fault_address(struct fixture *f)
 {
 	f->st->used[1]->pod->endpoint->addresses[0].len = 3;
-}
-static void fault_address_twice(struct fixture *f)
-{
-	f->st->used[1] = f->st->used[0];
 }
 static void fault_loopback(struct fixture *f)
 {
@@ -332,8 +372,6 @@ static void test_faults(void **state)
 		{fault_no_chain, ERR_INVAL, "f: resource (identity): chain: cannot be parsed"},
 		{fault_address, ERR_INVAL,
 			"f: resource Pod/shop/q: addresses: an address has 4 or 16 bytes"},
-		{fault_address_twice, ERR_INVAL,
-			"f: resource p: addresses: 10.0.0.1 is claimed twice"},
 		{fault_loopback, ERR_INVAL,
 			"f: resource Pod/shop/q: addresses: loopback, link-local, multicast and any "
 			"are nobody's"},
@@ -514,6 +552,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_torn, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_flipped, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_message, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_disputed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_resource_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_expectations, set_up, tear_down),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test_setup_teardown(test_save, set_up, tear_down),
