@@ -184,6 +184,11 @@ const struct kube_pod *world_pod(const struct world *w, struct str ns, struct st
 	return NULL;
 }
 
+const struct kube_pod *world_pod_at(const struct world *w, size_t i)
+{
+	return i < w->pods.n ? w->pods.v[i] : NULL;
+}
+
 struct str object_title(struct arena *a, const struct object_meta *m)
 {
 	if (m->name.n == 0)

@@ -42,6 +42,8 @@ void world_count(const struct world *w, struct world_counts *out);
 
 /* NULL where there is none. After world_join. */
 const struct kube_pod *world_pod(const struct world *w, struct str ns, struct str name);
+/* All pods one by one, in order of namespace and name; NULL past the last. After world_join. */
+const struct kube_pod *world_pod_at(const struct world *w, size_t i);
 struct str world_trust_domain(const struct world *w);
 
 #endif

@@ -36,5 +36,7 @@ void push_free(struct push **p);
  * rejected); empty: all, in short form.
  */
 void push_describe(struct push *p, struct json *j, struct str only);
+/* Whether the pod "NS/NAME" has a stream, waiting for admission or served. */
+bool push_connected(const struct push *p, struct str pod);
 
 #endif
