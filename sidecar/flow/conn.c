@@ -2,7 +2,7 @@
  * Life of a downstream connection: made at accept, ended once. Owns what the connection is made of
  * at each state; inbound.c and outbound.c move it along.
  */
-#include "sidecar/flow/conn.h"
+#include "sidecar/flow/raw.h"
 
 #include <stdio.h>
 
@@ -10,7 +10,7 @@
 #include "lib/base/log.h"
 
 static const char *const state_names[] = {
-	"accepted", "detect", "tls", "inner", "connect", "relay", "http", "ended"};
+	"accepted", "lookup", "detect", "tls", "inner", "connect", "relay", "http", "ended"};
 
 void conn_set_state(struct conn *c, enum conn_state state)
 {
@@ -59,6 +59,7 @@ struct conn *conn_new(struct flow *f, enum span_direction direction, struct io *
 	c->io = io;
 	buf_init(&c->first, f->env.http.bufs);
 	list_init(&c->requests);
+	list_node_init(&c->wait_node);
 	list_append(&f->conns, &c->node);
 	f->stats.conns++;
 	if (direction == SPAN_INBOUND)
@@ -79,6 +80,8 @@ static void conn_free(void *p)
 /* Gives up everything that is still in the making. */
 static void conn_release(struct conn *c, bool reset)
 {
+	lookup_leave(c);
+	lookup_unuse(c);
 	detect_stop(&c->detect, NULL);
 	tls_handshake_cancel(&c->handshake);
 	connect_cancel(&c->connect);
@@ -145,7 +148,7 @@ void conn_refresh(struct conn *c)
 	c->snap = snapshot_ref(c->flow->snap);
 	c->n_tried = 0;
 	if (c->direction == SPAN_OUTBOUND)
-		dest_find(c->snap, &c->orig, &c->dest);
+		(void)lookup_find(c, c->snap, &c->dest);
 }
 
 void conn_keep_chain(struct conn *c, const struct io *io)

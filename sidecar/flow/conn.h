@@ -19,6 +19,7 @@
 /* Where a connection is; moves only forward. */
 enum conn_state {
 	CONN_ACCEPTED,
+	CONN_LOOKUP,  /* outbound: the destination is not known yet */
 	CONN_DETECT,  /* first bytes of the wire */
 	CONN_TLS,     /* inbound: handshake */
 	CONN_INNER,   /* inbound: first bytes inside weft/tcp */
@@ -61,6 +62,11 @@ struct conn {
 	uint32_t trusted_at; /* generation under whose bundle the chain was verified */
 	/* outbound: where to */
 	struct dest dest;
+	struct list_node wait_node; /* on flow->waiting or ->answered */
+	bool used;                  /* counted in flow->uses */
+	bool has_early;             /* a byte that came while it waited */
+	uint8_t early;
+	const char *unknown; /* why the destination is not known; static storage */
 	/* what it is made of now */
 	struct io *io;
 	struct buf first; /* sniffed bytes that the next layer gets */
@@ -100,13 +106,15 @@ void conn_push_back(struct conn *c, struct buf *bytes);
 void conn_refresh(struct conn *c);
 /* References the chain that the peer of io presented. */
 void conn_keep_chain(struct conn *c, const struct io *io);
+/* Fills the span's facts that both flows know; slices are borrowed from snap and the connection. */
+void conn_fill_span(const struct conn *c, const struct snapshot *snap, const struct dest *dest,
+	struct span *s);
 
 /* inbound.c */
 /* The ALPN protocols that the inbound side accepts; NULL-terminated. */
 const char *const *inbound_alpn(void);
 /* Judges the peer under snap; fills verdict and rule. */
 void inbound_judge(struct conn *c, const struct snapshot *snap);
-
 /* A connection without TLS goes to the application. */
 void inbound_count_plaintext(struct conn *c);
 
@@ -116,30 +124,22 @@ void inbound_count_plaintext(struct conn *c);
 enum cert_verdict flow_judge_chain(const struct flow *f, const struct cert_chain *chain,
 	uint32_t judged, bool server);
 
-/* raw.c */
-/* The client is silent: dials in case the server speaks first. Inbound: the verdict allows it. */
-void raw_speculate(struct conn *c);
-/* Nothing of it is needed (any more). */
-void raw_drop(struct conn *c);
-/* Nothing but bytes: relays to what was dialled already, or dials. First bytes are in c->first. */
-void raw_start(struct conn *c, const char *protocol);
-
-/* tcp.c */
-/* Begins the span. */
-void tcp_open(struct conn *c, const char *protocol);
-/* Emits it, where one was begun. */
-void tcp_close_span(struct conn *c, const struct reason_info *info, const char *detail);
-/* Relays; up_first may be NULL. */
-void tcp_relay(struct conn *c, struct io *up, struct buf *up_first);
-/* Ends a relay because of a policy; conn_end follows, deferred. */
-void tcp_abort(struct conn *c, int reason, const char *detail);
-/* Fills the span's facts that both flows know; slices are borrowed from snap and the connection. */
-void conn_fill_span(const struct conn *c, const struct snapshot *snap, const struct dest *dest,
-	struct span *s);
-
 /* session.c: serves HTTP on c->io. */
 void session_start(struct conn *c, enum http_version version);
 
+/* lookup.c */
+/* Finds c->dest, waiting for it where need be; outbound_start follows, perhaps from inside. */
+void lookup_start(struct conn *c);
+/* Which destination c->orig is, as far as is known now; what is not known is asked for, and refused
+ * with reason discovery for the time being: true then. */
+bool lookup_find(struct conn *c, const struct snapshot *s, struct dest *out);
+/* Waits no more. */
+void lookup_leave(struct conn *c);
+/* The destination is not used by it any more. */
+void lookup_unuse(struct conn *c);
+
+/* outbound.c: c->dest is known, or refused. */
+void outbound_start(struct conn *c);
 /* outbound.c: the client is silent; dials where the server may speak first. */
 void outbound_speculate(struct conn *c);
 /* outbound.c: the target of a raw TCP connection to the destination. 0 or a mesh reason; picks an

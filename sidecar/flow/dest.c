@@ -1,6 +1,6 @@
 /*
- * Looks an original destination up in the snapshot. Pure; called by outbound.c for each connection
- * and by request.c for each attempt.
+ * Looks an original destination up in the snapshot. Pure; called through lookup.c for each
+ * connection and request.
  */
 #include "sidecar/flow/dest.h"
 
@@ -23,9 +23,9 @@ static void refuse(struct dest *out, int reason)
 	out->reason = reason;
 }
 
-static void find_outside(const struct snapshot *s, struct dest *out)
+static void find_outside(const struct snapshot *s, bool not_meshed, struct dest *out)
 {
-	if (snapshot_in_mesh(s, &out->addr))
+	if (!not_meshed && snapshot_in_mesh(s, &out->addr))
 		refuse(out, MESH_DISCOVERY);
 	else if (s->outbound == OUTBOUND_REGISTRY_ONLY)
 		refuse(out, MESH_REGISTRY_ONLY);
@@ -33,7 +33,7 @@ static void find_outside(const struct snapshot *s, struct dest *out)
 		out->kind = DEST_PASSTHROUGH;
 }
 
-void dest_find(const struct snapshot *s, const struct addr *orig, struct dest *out)
+void dest_find(const struct snapshot *s, const struct addr *orig, bool not_meshed, struct dest *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->addr = *orig;
@@ -60,7 +60,7 @@ void dest_find(const struct snapshot *s, const struct addr *orig, struct dest *o
 		out->protocol = pod_port_protocol(&out->pod->endpoint, orig->port);
 		return;
 	}
-	find_outside(s, out);
+	find_outside(s, not_meshed, out);
 }
 
 /* A meshed endpoint is dialled with TLS and nothing else; one without sidecar only where its mode

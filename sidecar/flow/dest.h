@@ -11,7 +11,7 @@ enum dest_kind {
 	DEST_SERVICE,     /* a VIP and one of its ports */
 	DEST_POD,         /* a pod by its own address */
 	DEST_SELF,        /* this pod by its own address */
-	DEST_PASSTHROUGH, /* outside the mesh's ranges: as it is */
+	DEST_PASSTHROUGH, /* outside the mesh's ranges, or nobody's in the mesh: as it is */
 	DEST_REFUSED
 };
 
@@ -26,7 +26,10 @@ struct dest {
 	int reason; /* DEST_REFUSED: a mesh reason */
 };
 
-void dest_find(const struct snapshot *s, const struct addr *orig, struct dest *out);
+/* not_meshed: it is known that nobody in the mesh has that address, so that it is treated as one
+ * outside of the ranges where the snapshot does not have it. */
+void dest_find(const struct snapshot *s, const struct addr *orig, bool not_meshed,
+	struct dest *out);
 
 /* How one endpoint is to be reached. 0, or a mesh reason. secure: with mutual TLS (self included).
  */

@@ -8,6 +8,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/process.h"
+#include "sidecar/flow/raw.h"
 #include "sidecar/flow/request.h"
 
 #define SERVICE_KEY_MAX 512
@@ -165,6 +166,7 @@ struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *p
 	loop_timer_init(&f->starved_timer, env->http.loop, forward_on_starved, f);
 	loop_timer_init(&f->quiet, env->http.loop, flow_on_quiet, f);
 	loop_task_init(&f->judge, env->http.loop, flow_on_judge, f);
+	lookup_init(f, metrics);
 	init_connect(f);
 	f->pools = pools_new(&env->http, &f->connect, &f->up_limits, &bounds, rng_next(env->rng));
 	f->telemetry = telemetry_new(metrics, access_log);
@@ -184,6 +186,7 @@ void flow_free(struct flow **fp)
 	loop_timer_stop(&f->starved_timer);
 	loop_timer_stop(&f->quiet);
 	loop_task_cancel(&f->judge);
+	lookup_fini(f);
 	flow_free_requests(f);
 	pools_free(&f->pools);
 	telemetry_free(&f->telemetry);
@@ -259,6 +262,7 @@ int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t s
 	}
 	if (old != NULL) {
 		loop_defer(&f->judge);
+		lookup_again(f);
 		sweep_loads(f, snap);
 		sweep_services(f, snap);
 		snapshot_unref(&old);

@@ -8,6 +8,7 @@
 #include "lib/http/conn.h"
 #include "sidecar/balance/pick.h"
 #include "sidecar/flow/learned.h"
+#include "sidecar/flow/lookup.h"
 #include "sidecar/params.h"
 #include "sidecar/snapshot/snapshot.h"
 #include "sidecar/telemetry/span.h"
@@ -54,6 +55,12 @@ struct flow {
 	struct map *loads;    /* endpoint key -> struct balance_load */
 	struct map *services; /* service key -> struct balance_state */
 	struct list conns;    /* struct conn; in front those not judged under snap yet */
+	struct lookup lookup; /* ask is NULL: nothing but the snapshot is ever known */
+	struct list waiting;  /* struct conn whose destination was asked for, and ... */
+	struct list answered; /* ... those that are to look again */
+	size_t n_waiting;     /* on either */
+	struct loop_task answer;
+	struct map *uses; /* address -> number of outbound connections to it */
 	struct list free_requests;
 	struct list starved; /* requests whose windows stay shut while max-buffer is passed */
 	struct loop_timer starved_timer;
@@ -76,6 +83,13 @@ void flow_free(struct flow **f);
  * old one stays.
  */
 int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t size);
+/* Before the first connection. */
+void flow_set_lookup(struct flow *f, const struct lookup *lookup);
+/* What lookup->ask says of that address (port 0) is another thing now; a new snapshot says it by
+ * itself. */
+void flow_lookup_done(struct flow *f, const struct addr *ip);
+/* Connections or requests to that address (port 0) are open. */
+bool flow_uses(const struct flow *f, const struct addr *ip);
 /* Inbound HTTP connections finish what they carry and end; on_idle is called whenever the last
  * connection of any kind has ended. */
 void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg);
@@ -83,6 +97,11 @@ void flow_drain(struct flow *f, flow_idle_fn *on_idle, void *arg);
 void flow_end(struct flow *f);
 /* judge.c: judges what is open under the configuration in force, one slice; a loop_task_fn. */
 void flow_on_judge(void *flow);
+/* lookup.c */
+void lookup_init(struct flow *f, struct metrics *metrics);
+void lookup_fini(struct flow *f);
+/* The configuration is another one: all who wait look again. */
+void lookup_again(struct flow *f);
 /* trim.c: connections or requests have come or gone. */
 void flow_on_load(struct flow *f);
 /* The loop_timer_fn of quiet: what a burst left on free lists goes back to the system. */

@@ -8,7 +8,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
-#include "sidecar/flow/conn.h"
+#include "sidecar/flow/raw.h"
 
 #define SELF_PIPE_BYTES (256 * 1024)
 

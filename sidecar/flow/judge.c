@@ -5,6 +5,7 @@
  */
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "sidecar/flow/raw.h"
 #include "sidecar/flow/request.h"
 
 #define SLICE_NS NS_PER_MS
@@ -167,6 +168,7 @@ static void rejudge_conn(struct conn *c)
 	struct objection o;
 	switch (c->state) {
 	case CONN_ACCEPTED:
+	case CONN_LOOKUP:
 	case CONN_TLS:
 	case CONN_ENDED:
 		return; /* not judged yet */

@@ -1,10 +1,10 @@
 /*
  * The way of an outbound connection, top to bottom: original destination -> which destination is
- * this -> protocol (declared, learned, or sniffed) -> HTTP session or byte relay. A server may
+ * this (lookup.c, which may have to ask and wait) -> protocol (declared, learned, or sniffed) -> HTTP session or byte relay. A server may
  * speak first, so a silent client gets a speculative upstream (raw.c); only bytes of the server
  * make it opaque.
  */
-#include "sidecar/flow/conn.h"
+#include "sidecar/flow/raw.h"
 
 /* -- 1. a destination that can be ours
  * ------------------------------------------------------------------------------ */
@@ -53,6 +53,11 @@ static int choose_endpoint(struct conn *c, const struct mesh_endpoint **out, con
 	return why == PICK_STRICT ? MESH_NOT_MESHED : MESH_NO_ENDPOINTS;
 }
 
+static const char *unknown(const struct conn *c)
+{
+	return c->dest.reason == MESH_DISCOVERY ? c->unknown : NULL;
+}
+
 int outbound_tcp_target(struct conn *c, struct connect_target *out, const char **detail)
 {
 	const struct mesh_endpoint *ep = NULL;
@@ -64,6 +69,8 @@ int outbound_tcp_target(struct conn *c, struct connect_target *out, const char *
 		ep = &c->dest.pod->endpoint;
 	if (reason == 0)
 		reason = dest_hop(c->snap, &c->dest, ep, &hop);
+	if (reason == MESH_DISCOVERY)
+		*detail = unknown(c);
 	if (reason != 0)
 		return reason;
 	c->endpoint = ep;
@@ -116,7 +123,7 @@ static void on_decided(struct conn *c, enum sniff_verdict verdict, struct buf *b
 static void on_failed(struct conn *c, int err)
 {
 	if (err == ERR_TIMEOUT && c->dest.kind == DEST_REFUSED)
-		conn_refuse(c, c->dest.reason, NULL, NULL);
+		conn_refuse(c, c->dest.reason, NULL, unknown(c));
 	else
 		conn_end(c, reason_from_downstream_err(err), err_text(err), true);
 }
@@ -152,10 +159,9 @@ static void on_first(void *arg, enum detect_event ev, enum sniff_verdict verdict
 /* -- 2. which destination is this?
  * -------------------------------------------------------------------------------------- */
 
-static void start_dest(struct conn *c)
+void outbound_start(struct conn *c)
 {
 	const struct sidecar_params *p = c->flow->params;
-	dest_find(c->snap, &c->orig, &c->dest);
 	bool raw = c->dest.kind == DEST_PASSTHROUGH || c->dest.protocol == MESH_PROTO_TCP ||
 		c->dest.protocol == MESH_PROTO_TLS ||
 		(!declared_http(c) &&
@@ -181,5 +187,5 @@ void outbound_accept(void *arg, struct io *io)
 		conn_refuse(c, MESH_BAD_ORIGINAL_DST, NULL, NULL);
 		return;
 	}
-	start_dest(c);
+	lookup_start(c);
 }

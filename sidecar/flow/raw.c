@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "sidecar/flow/conn.h"
+#include "sidecar/flow/raw.h"
 
 static void raw_dial(struct conn *c, const struct connect_target *target);
 

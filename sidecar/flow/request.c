@@ -28,7 +28,8 @@ static enum step_next step_admit(struct request *r)
 	if (buf_pool_used(f->env.http.bufs) > f->params->max_buffer)
 		return fail(r, REASON_OVERLOAD, "max-buffer");
 	if (r->conn->direction == SPAN_OUTBOUND && r->dest.kind == DEST_REFUSED)
-		return fail(r, r->dest.reason, NULL);
+		return fail(r, r->dest.reason,
+			r->dest.reason == MESH_DISCOVERY ? r->conn->unknown : NULL);
 	if (str_eq(r->head->method, STR("CONNECT")) && r->head->protocol.n == 0)
 		return fail(r, REASON_UNSUPPORTED, "CONNECT needs a declaration that permits it");
 	return NEXT_CONTINUE;
@@ -339,7 +340,7 @@ void request_start(struct conn *c, struct http_stream *s)
 	r->conn = c;
 	r->snap = snapshot_ref(f->snap);
 	if (c->direction == SPAN_OUTBOUND)
-		dest_find(r->snap, &c->orig, &r->dest);
+		(void)lookup_find(c, r->snap, &r->dest);
 	r->down = s;
 	r->down_version = http_conn_version(c->http);
 	buf_init(&r->held, f->env.http.bufs);

@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "sidecar/flow/conn.h"
+#include "sidecar/flow/raw.h"
 
 static void name_endpoint(struct conn *c)
 {

@@ -56,6 +56,8 @@ void telemetry_refused(struct telemetry *t, enum span_direction direction,
 /* A plaintext connection was admitted (weft_plaintext_connections_total); the source as its address
  * tells, empty: unknown. */
 void telemetry_plaintext(struct telemetry *t, struct str workload, struct str ns, uint16_t port);
+/* An outbound connection whose destination the snapshot did not have (weft_lookup_total). */
+void telemetry_lookup(struct telemetry *t, const char *result);
 /* Counter of protocol decisions with the time they took (weft_detections_total,
  * weft_detection_duration_seconds). */
 void telemetry_detected(struct telemetry *t, enum span_direction direction, const char *verdict,

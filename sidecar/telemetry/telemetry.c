@@ -22,6 +22,7 @@ static const char *const tcp_end_labels[] = {"direction", "source_workload", "so
 static const char *const plaintext_labels[] = {
 	"source_workload", "source_namespace", "destination_port", NULL};
 static const char *const refused_labels[] = {"direction", "reason", NULL};
+static const char *const lookup_labels[] = {"result", NULL};
 static const char *const detect_labels[] = {"direction", "verdict", NULL};
 
 static const double duration_buckets[] = {
@@ -220,6 +221,12 @@ void telemetry_plaintext(struct telemetry *t, struct str workload, struct str ns
 	snprintf(text, sizeof(text), "%u", port);
 	const struct str v[] = {or_unknown(workload), or_unknown(ns), str_from(text)};
 	count(t, FAMILY_plaintext, v, N(v), 1);
+}
+
+void telemetry_lookup(struct telemetry *t, const char *result)
+{
+	const struct str v[] = {str_from(result)};
+	count(t, FAMILY_lookup, v, N(v), 1);
 }
 
 void telemetry_detected(struct telemetry *t, enum span_direction direction, const char *verdict,

@@ -125,7 +125,7 @@ static void test_find(void **state)
 	for (size_t i = 0; i < LEN(rows); i++) {
 		struct addr to = at(rows[i].to);
 		struct dest d;
-		dest_find(&w.s, &to, &d);
+		dest_find(&w.s, &to, false, &d);
 		if (d.kind != rows[i].kind || d.reason != rows[i].reason ||
 			d.protocol != rows[i].protocol)
 			fail_msg("%s: kind %d, reason %d, protocol %d", rows[i].to, d.kind,
@@ -135,12 +135,24 @@ static void test_find(void **state)
 	w.s.outbound = OUTBOUND_REGISTRY_ONLY;
 	struct addr to = at("192.0.2.1:80");
 	struct dest d;
-	dest_find(&w.s, &to, &d);
+	dest_find(&w.s, &to, false, &d);
 	assert_int_equal(d.kind, DEST_REFUSED);
 	assert_int_equal(d.reason, MESH_REGISTRY_ONLY);
 	to = at("10.96.0.2:80"); /* within the ranges that is not the reason */
-	dest_find(&w.s, &to, &d);
+	dest_find(&w.s, &to, false, &d);
 	assert_int_equal(d.reason, MESH_DISCOVERY);
+	/* Known to be nobody's it is one like those outside of them; what is known is known. */
+	dest_find(&w.s, &to, true, &d);
+	assert_int_equal(d.reason, MESH_REGISTRY_ONLY);
+	w.s.outbound = OUTBOUND_ALLOW_ANY;
+	dest_find(&w.s, &to, true, &d);
+	assert_int_equal(d.kind, DEST_PASSTHROUGH);
+	to = at("10.96.0.1:80");
+	dest_find(&w.s, &to, true, &d);
+	assert_int_equal(d.kind, DEST_SERVICE);
+	to = at("10.1.0.6:80");
+	dest_find(&w.s, &to, true, &d);
+	assert_int_equal(d.kind, DEST_POD);
 	world_fini(&w);
 }
 
@@ -148,7 +160,7 @@ static int hop_of(struct world *w, const char *to, struct dest_hop *hop)
 {
 	struct addr a = at(to);
 	struct dest d;
-	dest_find(&w->s, &a, &d);
+	dest_find(&w->s, &a, false, &d);
 	return dest_hop(&w->s, &d, d.kind == DEST_SERVICE ? &w->endpoint : NULL, hop);
 }
 
