@@ -64,8 +64,7 @@ static int check_frame(const char *name, struct str bytes, struct str *payload, 
 	return 0;
 }
 
-/* Foreign, or too old. */
-static int check_origin(const char *name, const Weft__Mesh__V1__State *st,
+int state_check_owner(const char *name, const Weft__Mesh__V1__State *st,
 	const struct state_expect *x, char *err, size_t size)
 {
 	if (x->trust_domain.n > 0 && !str_eq(x->trust_domain, str_from(st->trust_domain))) {
@@ -78,6 +77,16 @@ static int check_origin(const char *name, const Weft__Mesh__V1__State *st,
 			STR_ARG(x->pod_uid));
 		return ERR_VERIFY;
 	}
+	return 0;
+}
+
+/* Foreign, or too old. */
+static int check_origin(const char *name, const Weft__Mesh__V1__State *st,
+	const struct state_expect *x, char *err, size_t size)
+{
+	int e = state_check_owner(name, st, x, err, size);
+	if (e != 0)
+		return e;
 	if (x->max_stale > 0 && x->now - st->written_at > x->max_stale) {
 		snprintf(err, size, "%s: %lld s old, the most is %lld s (max-stale)", name,
 			(long long)(x->now - st->written_at), (long long)x->max_stale);
@@ -133,28 +142,39 @@ void state_free(Weft__Mesh__V1__State **state)
 		return;
 	if (st->key.len > 0)
 		mem_wipe(st->key.data, st->key.len);
+	if (st->session[0] != '\0')
+		mem_wipe(st->session, strlen(st->session));
 	weft__mesh__v1__state__free_unpacked(st, NULL);
+}
+
+int state_accept(const char *name, const Weft__Mesh__V1__State *st,
+	const struct state_expect *expect, uint64_t seed, struct snapshot **out, char *err,
+	size_t size)
+{
+	char why[512];
+	*out = NULL;
+	int e = check_origin(name, st, expect, err, size);
+	if (e != 0)
+		return e;
+	e = snapshot_build(st, seed, out, why, sizeof(why));
+	if (e != 0)
+		snprintf(err, size, "%s: %s", name, why);
+	else
+		e = check_snapshot(name, st, expect, *out, err, size);
+	if (e != 0)
+		snapshot_unref(out);
+	return e;
 }
 
 int state_parse(const char *name, struct str bytes, const struct state_expect *expect,
 	uint64_t seed, struct snapshot **out, char *err, size_t size)
 {
 	Weft__Mesh__V1__State *st;
-	char why[512];
 	*out = NULL;
 	int e = state_decode(name, bytes, &st, err, size);
 	if (e != 0)
 		return e;
-	e = check_origin(name, st, expect, err, size);
-	if (e == 0) {
-		e = snapshot_build(st, seed, out, why, sizeof(why));
-		if (e != 0)
-			snprintf(err, size, "%s: %s", name, why);
-		else
-			e = check_snapshot(name, st, expect, *out, err, size);
-	}
-	if (e != 0)
-		snapshot_unref(out);
+	e = state_accept(name, st, expect, seed, out, err, size);
 	state_free(&st);
 	return e;
 }

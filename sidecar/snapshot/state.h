@@ -35,6 +35,16 @@ int state_parse(const char *name, struct str bytes, const struct state_expect *e
 int state_read(const char *path, Weft__Mesh__V1__State **out, char *err, size_t size);
 int state_decode(const char *name, struct str bytes, Weft__Mesh__V1__State **out, char *err,
 	size_t size);
+/*
+ * The same checks as state_parse on a message that state_read gave. ERR_EXPIRED says that the file
+ * is a good one of the right pod whose time is over.
+ */
+int state_accept(const char *name, const Weft__Mesh__V1__State *st,
+	const struct state_expect *expect, uint64_t seed, struct snapshot **out, char *err,
+	size_t size);
+/* Of the trust domain and pod that are expected: 0, or ERR_VERIFY with text. */
+int state_check_owner(const char *name, const Weft__Mesh__V1__State *st,
+	const struct state_expect *expect, char *err, size_t size);
 /* Wipes the key. */
 void state_free(Weft__Mesh__V1__State **state);
 /* Writes atomically. 0, ERR_IO or ERR_LIMIT (more than a reader takes) with text. */
