@@ -4,39 +4,11 @@
  */
 #include "sidecar/identity/token.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
-#include "lib/base/str.h"
-
-/* Does not wait where the name is that of a pipe. Bytes, or -1 with errno. */
-static ssize_t read_file(const char *path, char *p, size_t size)
-{
-	size_t n = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -1;
-	while (n < size) {
-		ssize_t got = read(fd, p + n, size - n);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			int error = errno;
-			close(fd);
-			errno = error;
-			return -1;
-		}
-		if (got == 0)
-			break;
-		n += (size_t)got;
-	}
-	close(fd);
-	return (ssize_t)n;
-}
+#include "lib/base/file.h"
 
 static struct str trim(struct str s)
 {
@@ -58,10 +30,6 @@ static bool is_token(struct str s)
 static int judge(const char *path, struct str bytes, char **out, char *err, size_t size)
 {
 	struct str token = trim(bytes);
-	if (bytes.n > TOKEN_BYTES_MAX) {
-		snprintf(err, size, "%s: more than %d bytes is no token", path, TOKEN_BYTES_MAX);
-		return ERR_LIMIT;
-	}
 	if (!is_token(token)) {
 		snprintf(err, size, "%s: %s", path,
 			token.n == 0 ? "empty" : "holds bytes that no token has");
@@ -73,19 +41,17 @@ static int judge(const char *path, struct str bytes, char **out, char *err, size
 
 int token_read(const char *path, char **out, char *err, size_t size)
 {
-	char bytes[TOKEN_BYTES_MAX + 1];
+	char *bytes;
+	size_t n;
 	*out = NULL;
 	if (path == NULL || path[0] == '\0') {
 		snprintf(err, size, "no token file is named (--token)");
 		return ERR_NOTFOUND;
 	}
-	ssize_t n = read_file(path, bytes, sizeof(bytes));
-	if (n < 0) {
-		int error = errno;
-		snprintf(err, size, "%s: %s", path, strerror(error));
-		return error == ENOENT ? ERR_NOTFOUND : ERR_IO;
-	}
-	int e = judge(path, str_make(bytes, (size_t)n), out, err, size);
-	mem_wipe(bytes, sizeof(bytes));
+	int e = file_read(path, TOKEN_BYTES_MAX, 0, &bytes, &n, err, size);
+	if (e != 0)
+		return e;
+	e = judge(path, str_make(bytes, n), out, err, size);
+	mem_free_secret(bytes, n);
 	return e;
 }
