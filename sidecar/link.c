@@ -79,7 +79,8 @@ static int gather_roots(struct link *l, struct cert_bundle **out, char *err, siz
 	int e = add_file(l, b, err, size);
 	bool ours = l->roots_td != NULL &&
 		(l->trust_domain[0] == '\0' || strcmp(l->roots_td, l->trust_domain) == 0);
-	if (ours && cert_bundle_add(b, str_from(l->roots_td), str_make(l->roots, l->roots_n)) == 0) {
+	if (ours &&
+		cert_bundle_add(b, str_from(l->roots_td), str_make(l->roots, l->roots_n)) == 0) {
 		snprintf(l->trust_domain, sizeof(l->trust_domain), "%s", l->roots_td);
 		e = 0;
 	}

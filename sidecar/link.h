@@ -15,9 +15,9 @@ struct link_config {
 	struct loop *loop;
 	struct net *net;
 	struct buf_pool *bufs;
-	const char *to;           /* "ADDRESS:PORT", "NAME:PORT" or "unix:FILE"; port 15012 if none */
-	const char *root_file;    /* PEM; read at each dial */
-	const char *id;           /* SPIFFE ID of the server; empty: the default one */
+	const char *to;        /* "ADDRESS:PORT", "NAME:PORT" or "unix:FILE"; port 15012 if none */
+	const char *root_file; /* PEM; read at each dial */
+	const char *id;        /* SPIFFE ID of the server; empty: the default one */
 	const char *trust_domain; /* empty: that of id, else that of the root file */
 	uint32_t mark;
 	uint64_t connect_ns, tls_ns; /* bounds of the two steps */

@@ -138,8 +138,8 @@ static void follow_roots(struct identity *i)
 	if (!i->started || i->chain == NULL || i->call != NULL ||
 		answer_hangs_from_first(i->chain, roots))
 		return;
-	uint64_t wait = schedule_soon(&i->schedule, i->cfg.rng, i->cfg.loop,
-		schedule_spread(&i->schedule));
+	uint64_t wait =
+		schedule_soon(&i->schedule, i->cfg.rng, i->cfg.loop, schedule_spread(&i->schedule));
 	log_at(i->cfg.log, LOG_INFO, "identity",
 		"the first root is another one now; the certificate is renewed",
 		LOG_D("renewal_in_ms", wait));
@@ -469,7 +469,8 @@ bool identity_ready(const struct identity *i, struct buf *reasons)
 	bool expired = i->chain != NULL && cert_chain_leaf(i->chain)->not_after < wall_s(i);
 	if (i->chain != NULL && !expired)
 		return true;
-	buf_printf(reasons, "%s: %s\n", expired ? "the own certificate has expired" : "no certificate",
+	buf_printf(reasons, "%s: %s\n",
+		expired ? "the own certificate has expired" : "no certificate",
 		i->error[0] != '\0' ? i->error : "the control plane has not answered yet");
 	return false;
 }

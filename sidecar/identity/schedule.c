@@ -89,8 +89,7 @@ uint64_t schedule_soon(struct schedule *s, struct rng *rng, const struct loop *l
  * is past its time now is renewed, once for each jump. What comes of it is the answer's affair: a
  * clock that is wrong makes no storm of renewals.
  */
-static void on_jump(struct schedule *s, struct rng *rng, const struct loop *loop,
-	int64_t not_after)
+static void on_jump(struct schedule *s, struct rng *rng, const struct loop *loop, int64_t not_after)
 {
 	int64_t now = offset(loop), moved = now - s->offset_ns;
 	uint64_t past = moved > 0 ? (uint64_t)moved : 0;

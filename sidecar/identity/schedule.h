@@ -28,7 +28,8 @@ struct schedule {
  */
 uint64_t schedule_issued(struct schedule *s, struct rng *rng, const struct loop *loop,
 	const struct cert_leaf *leaf, int64_t signed_at);
-/* One of an earlier life of this process: as above, at once (spread out) where half of it is over. */
+/* One of an earlier life of this process: as above, at once (spread out) where half of it is over.
+ */
 uint64_t schedule_restored(struct schedule *s, struct rng *rng, const struct loop *loop,
 	const struct cert_leaf *leaf);
 /*
