@@ -61,7 +61,7 @@ static void print_json(const struct world *w, bool good)
 	json_key_u64(&o.json, "authorizationPolicies", n.policies);
 	json_key_u64(&o.json, "peerAuthentications", n.peer_auths);
 	json_key(&o.json, "problems");
-	manifest_json(&o.json, w);
+	problems_json(world_problems(w), &o.json);
 	json_object_end(&o.json);
 	output_end(&o);
 }

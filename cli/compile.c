@@ -312,7 +312,7 @@ static void print_json(const struct run *r, bool written)
 		json_key_u64(&o.json, "used", r->state->n_used);
 	}
 	json_key(&o.json, "problems");
-	manifest_json(&o.json, r->world);
+	problems_json(world_problems(r->world), &o.json);
 	json_object_end(&o.json);
 	output_end(&o);
 }

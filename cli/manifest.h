@@ -9,10 +9,6 @@
 
 #include "cli/command.h"
 #include "ctrlplane/compile/world.h"
-#include "lib/json/json.h"
-
-#define MANIFEST_MAX_FILES 20000
-#define MANIFEST_MAX_DEPTH 16 /* of directories */
 
 /*
  * Reads every file that a path names: a file whatever its name, "-" for standard input, a directory
@@ -23,7 +19,5 @@ bool manifest_load(const struct conf_program *prog, char *const *paths, int n, s
 
 /* One line each on stderr: errors, warnings and (where wanted) notes, and how many more. */
 void manifest_print(const struct world *w, bool notes);
-/* The same as a JSON array. */
-void manifest_json(struct json *j, const struct world *w);
 
 #endif

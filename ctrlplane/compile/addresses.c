@@ -34,13 +34,30 @@ void join_uids(struct world *w)
 	}
 }
 
-/* -- addresses -------------------------------------------------------------------------------- */
+/* Two pods with one user could each be the other, so neither may be it. */
+void join_unix_uids(struct world *w)
+{
+	struct map *first = map_new(0);
+	for (size_t i = 0; i < w->pods.n; i++) {
+		struct kube_pod *pod = w->pods.v[i];
+		struct str key = str_make(&pod->unix_uid, sizeof(pod->unix_uid));
+		if (!pod->has_unix_uid || pod->finished)
+			continue;
+		const struct kube_pod *before = map_get(first, key);
+		if (before == NULL) {
+			map_put(first, key, pod);
+			map_put(w->unix_uids, key, pod);
+			continue;
+		}
+		(void)map_remove(w->unix_uids, key);
+		world_tell(w, PROBLEM_WARNING, &pod->meta, "metadata.annotations",
+			UNIX_UID_ANNOTATION " %u is that of %.*s too, so it is neither's",
+			pod->unix_uid, STR_ARG(object_title(&w->arena, &before->meta)));
+	}
+	map_free(&first);
+}
 
-/* Who was the first to claim an address, and whether it stayed alone. */
-struct claim {
-	const struct object_meta *by;
-	bool contested;
-};
+/* -- addresses -------------------------------------------------------------------------------- */
 
 static void claim(struct world *w, const struct addr *a, const struct object_meta *by)
 {

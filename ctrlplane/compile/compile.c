@@ -31,24 +31,32 @@ static const char *why_not(const struct kube_pod *pod)
 	return NULL;
 }
 
-static int check(const struct world *w, const struct compile_in *in, const struct kube_pod **out,
+int compile_pod(const struct world *w, struct str ns, struct str name, const struct kube_pod **out,
 	char *err, size_t size)
 {
 	char id[SPIFFE_ID_MAX + 1];
-	const struct kube_pod *pod = *out = world_pod(w, in->ns, in->pod);
+	const struct kube_pod *pod = *out = world_pod(w, ns, name);
 	if (pod == NULL) {
-		snprintf(err, size, "Pod %.*s/%.*s: not found in what was read", STR_ARG(in->ns),
-			STR_ARG(in->pod));
+		snprintf(err, size, "Pod %.*s/%.*s: not found in what was read", STR_ARG(ns),
+			STR_ARG(name));
 		return ERR_NOTFOUND;
 	}
 	const char *why = why_not(pod);
 	if (why == NULL && compile_identity(w, pod, id, sizeof(id)) != 0)
 		why = "its namespace and service account make no SPIFFE ID";
-	if (why != NULL) {
-		snprintf(err, size, "%.*s:%u: Pod %.*s/%.*s: %s", STR_ARG(pod->meta.file),
-			pod->meta.line, STR_ARG(in->ns), STR_ARG(in->pod), why);
-		return ERR_INVAL;
-	}
+	if (why == NULL)
+		return 0;
+	snprintf(err, size, "%.*s:%u: Pod %.*s/%.*s: %s", STR_ARG(pod->meta.file), pod->meta.line,
+		STR_ARG(ns), STR_ARG(name), why);
+	return ERR_INVAL;
+}
+
+static int check(const struct world *w, const struct compile_in *in, const struct kube_pod **out,
+	char *err, size_t size)
+{
+	int failed = compile_pod(w, in->ns, in->pod, out, err, size);
+	if (failed != 0)
+		return failed;
 	for (size_t i = 0; i < in->n_bundles; i++)
 		if (str_eq(in->bundles[i].trust_domain, world_trust_domain(w)))
 			return 0;
@@ -77,12 +85,6 @@ static void put_required(struct emitter *e, const struct compile_in *in, const s
 	st->required[st->n_required++] = emit_revocations(e, in->revoked, in->n_revoked);
 }
 
-/* A pod that can be called by its own address: one on the host's network has none. */
-static bool is_callable(const struct kube_pod *pod)
-{
-	return !pod->host_network && !pod->finished && pod->n_addrs > 0;
-}
-
 static void put_used(struct emitter *e, Weft__Mesh__V1__State *st)
 {
 	const struct world *w = e->w;
@@ -90,7 +92,7 @@ static void put_used(struct emitter *e, Weft__Mesh__V1__State *st)
 	for (size_t i = 0; i < w->services.n; i++)
 		st->used[st->n_used++] = emit_service(e, w->services.v[i]);
 	for (size_t i = 0; i < w->pods.n; i++)
-		if (is_callable(w->pods.v[i]))
+		if (pod_is_callable(w->pods.v[i]))
 			st->used[st->n_used++] = emit_pod(e, w->pods.v[i]);
 }
 

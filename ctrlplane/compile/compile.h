@@ -38,6 +38,10 @@ struct compile_in {
 int compile_state(const struct world *w, const struct compile_in *in, struct arena *a,
 	Weft__Mesh__V1__State **out, char *err, size_t size);
 
+/* A pod that a state can be made for. 0, or ERR_NOTFOUND / ERR_INVAL as above. */
+int compile_pod(const struct world *w, struct str ns, struct str name, const struct kube_pod **out,
+	char *err, size_t size);
+
 /* The SPIFFE ID of a pod. dst has SPIFFE_ID_MAX + 1 bytes. 0 or ERR_INVAL. */
 int compile_identity(const struct world *w, const struct kube_pod *pod, char *dst, size_t size);
 

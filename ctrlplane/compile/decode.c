@@ -307,19 +307,41 @@ static void decode_object(struct world *w, const char *file, const struct yaml_n
 		decode_kind(&d, api);
 }
 
+/* A chain of hashes, so that neither names nor bytes can be cut differently. */
+static void digest(struct world *w, const char *file, struct str bytes)
+{
+	uint8_t all[3 * SHA256_SIZE];
+	memcpy(all, w->digest, SHA256_SIZE);
+	crypto_sha256(file, strlen(file), all + SHA256_SIZE);
+	crypto_sha256(bytes.p, bytes.n, all + (size_t)2 * SHA256_SIZE);
+	crypto_sha256(all, sizeof(all), w->digest);
+}
+
+static void file_error(struct world *w, const char *file, uint32_t line, const char *text)
+{
+	problems_add(&w->problems,
+		&(struct problem){.severity = PROBLEM_ERROR,
+			.file = str_from(file),
+			.line = line,
+			.text = str_from(text)});
+	w->unreadable = true;
+}
+
+void world_unread(struct world *w, const char *path, const char *why)
+{
+	struct str text = arena_printf(&w->arena, "cannot be read: %s", why);
+	file_error(w, path, 0, text.p);
+}
+
 void world_add(struct world *w, const char *file, struct str bytes)
 {
 	struct yaml_error error;
 	const struct yaml_node *docs;
 	const char *name = arena_strdup(&w->arena, str_from(file));
 	w->files++;
+	digest(w, file, bytes);
 	if (yaml_parse(&w->arena, bytes, &docs, &error) != 0) {
-		problems_add(&w->problems,
-			&(struct problem){.severity = PROBLEM_ERROR,
-				.file = str_from(file),
-				.line = error.line,
-				.text = str_from(error.text)});
-		w->unreadable = true;
+		file_error(w, file, error.line, error.text);
 		return;
 	}
 	for (const struct yaml_node *doc = docs; doc != NULL; doc = doc->next)

@@ -161,9 +161,31 @@ static void check_uid(struct decoder *d)
 	map_put(d->w->seen, key, copy);
 }
 
+/* As text, which is what Kubernetes has annotations be, or as a number. */
+static void decode_unix_uid(struct decoder *d, struct kube_pod *pod)
+{
+	const struct yaml_node *metadata = yaml_field(d->r.root, STR("metadata"));
+	const struct yaml_node *all = yaml_read_map(&d->r, metadata, "annotations", YAML_OPTIONAL);
+	const struct yaml_node *node = yaml_field(all, STR(UNIX_UID_ANNOTATION));
+	uint64_t uid = 0;
+	if (node == NULL)
+		return;
+	/* The last number is "no user". */
+	if ((node->kind != YAML_STRING && node->kind != YAML_INT) ||
+		str_to_u64(node->text, UINT32_MAX - 1, &uid) != 0) {
+		struct str shown = yaml_shown(&d->w->arena, node);
+		yaml_problem(&d->r, node, "expected a Unix user's number, found %.*s",
+			STR_ARG(shown));
+		return;
+	}
+	pod->has_unix_uid = true;
+	pod->unix_uid = (uint32_t)uid;
+}
+
 void decode_pod(struct decoder *d)
 {
 	struct kube_pod *pod = ARENA_NEW(&d->w->arena, struct kube_pod);
+	decode_unix_uid(d, pod);
 	decode_spec(d, pod);
 	decode_status(d, pod);
 	check_uid(d);

@@ -71,18 +71,6 @@ void decode_traffic(struct decoder *d)
 /* -- join ---------------------------------------------------------------------------------------
  */
 
-static struct kube_service *find_service(struct world *w, struct str ns, struct str name)
-{
-	size_t from, to;
-	list_range(&w->services, ns, &from, &to);
-	for (; from < to; from++) {
-		struct kube_service *svc = w->services.v[from];
-		if (str_eq(svc->meta.name, name))
-			return svc;
-	}
-	return NULL;
-}
-
 static bool is_older(const struct object_meta *a, const struct object_meta *b)
 {
 	int c = str_order(a->created, b->created);
@@ -91,7 +79,7 @@ static bool is_older(const struct object_meta *a, const struct object_meta *b)
 
 static void join_target(struct world *w, struct traffic_policy *t, struct str name)
 {
-	struct kube_service *svc = find_service(w, t->meta.ns, name);
+	struct kube_service *svc = list_find(&w->services, t->meta.ns, name);
 	if (svc == NULL) {
 		world_tell(w, PROBLEM_WARNING, &t->meta, "spec.targetRefs",
 			"there is no Service %.*s/%.*s", STR_ARG(t->meta.ns), STR_ARG(name));

@@ -15,6 +15,8 @@
 #define ROOT_NAMESPACE "weft-system"
 /* A pod with a container (or init container) of this name is meshed. */
 #define SIDECAR_CONTAINER "weft-sidecar"
+/* On a pod: the Unix user that its sidecar runs as, on the control plane's machine. */
+#define UNIX_UID_ANNOTATION "mesh.weft.dev/unix-uid"
 
 #define OBJECT_MAX_PORTS 256     /* of a Service or pod */
 #define OBJECT_MAX_LABELS 256    /* of one object or selector */
@@ -59,6 +61,8 @@ struct kube_pod {
 	struct object_meta meta;
 	struct str service_account;
 	bool meshed, host_network, finished, ready;
+	bool has_unix_uid;
+	uint32_t unix_uid; /* that its sidecar runs under, outside of Kubernetes */
 	struct addr *addrs;
 	size_t n_addrs;
 	struct container_port *ports; /* TCP alone */

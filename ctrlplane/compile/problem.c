@@ -63,3 +63,19 @@ struct str problem_text(const struct problems *l, const struct problem *p)
 		*severity != '\0' ? ": " : "", STR_ARG(p->object), p->object.n > 0 ? ": " : "",
 		STR_ARG(p->field), p->field.n > 0 ? ": " : "", STR_ARG(p->text));
 }
+
+void problems_json(const struct problems *l, struct json *j)
+{
+	json_array(j);
+	for (const struct problem *p = l->first; p != NULL; p = p->next) {
+		json_object(j);
+		json_key_str(j, "severity", str_from(problem_severity_text(p->severity)));
+		json_key_str(j, "file", p->file);
+		json_key_u64(j, "line", p->line);
+		json_key_str(j, "object", p->object);
+		json_key_str(j, "field", p->field);
+		json_key_str(j, "message", p->text);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}

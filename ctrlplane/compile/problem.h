@@ -12,6 +12,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/str.h"
+#include "lib/json/json.h"
 
 /* Of each severity that many are kept, the rest is counted. */
 #define PROBLEMS_MAX 1000
@@ -49,6 +50,8 @@ void problems_add(struct problems *l, const struct problem *p);
 /* "FILE:LINE: Service shop/web: spec.ports[0].port: text"; warnings and notes say so after the
  * line. In the list's arena. */
 struct str problem_text(const struct problems *l, const struct problem *p);
+/* An array of what is kept: severity, file, line, object, field, message. */
+void problems_json(const struct problems *l, struct json *j);
 const char *problem_severity_text(enum problem_severity s);
 
 #endif

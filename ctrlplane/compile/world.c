@@ -39,11 +39,19 @@ static struct mesh_config *default_config(struct world *w)
 struct world *world_new(void)
 {
 	struct world *w = MEM_NEW(struct world);
+	w->refs = 1;
 	arena_init(&w->arena, NULL);
 	problems_init(&w->problems, &w->arena);
 	w->seen = map_new(MAP_SEED);
 	w->owners = map_new(MAP_SEED);
+	w->unix_uids = map_new(MAP_SEED);
 	(void)default_config(w);
+	return w;
+}
+
+struct world *world_ref(struct world *w)
+{
+	w->refs++;
 	return w;
 }
 
@@ -51,10 +59,11 @@ void world_free(struct world **wp)
 {
 	struct world *w = *wp;
 	*wp = NULL;
-	if (w == NULL)
+	if (w == NULL || --w->refs > 0)
 		return;
 	map_free(&w->seen);
 	map_free(&w->owners);
+	map_free(&w->unix_uids);
 	mem_free(w->pods.v);
 	mem_free(w->services.v);
 	mem_free(w->peer_auths.v);
@@ -72,6 +81,7 @@ void world_join(struct world *w)
 	object_list_sort(&w->authz);
 	object_list_sort(&w->traffic);
 	join_uids(w);
+	join_unix_uids(w);
 	join_addresses(w);
 	join_modes(w);
 	join_services(w);
@@ -142,6 +152,20 @@ void list_range(const struct object_list *l, struct str ns, size_t *from, size_t
 	*to = list_bound(l, ns, true);
 }
 
+void *list_find(const struct object_list *l, struct str ns, struct str name)
+{
+	const struct object_meta key = {.ns = ns, .name = name};
+	size_t low = 0, high = l->n;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (object_order(l->v[mid], &key) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < l->n && object_order(l->v[low], &key) == 0 ? l->v[low] : NULL;
+}
+
 /* -- questions -------------------------------------------------------------------------------- */
 
 const struct problems *world_problems(const struct world *w)
@@ -152,6 +176,11 @@ const struct problems *world_problems(const struct world *w)
 bool world_can_fail_closed(const struct world *w)
 {
 	return !w->unreadable;
+}
+
+const uint8_t *world_digest(const struct world *w)
+{
+	return w->digest;
 }
 
 struct str world_trust_domain(const struct world *w)
@@ -174,14 +203,17 @@ void world_count(const struct world *w, struct world_counts *out)
 
 const struct kube_pod *world_pod(const struct world *w, struct str ns, struct str name)
 {
-	size_t from, to;
-	list_range(&w->pods, ns, &from, &to);
-	for (; from < to; from++) {
-		const struct kube_pod *pod = w->pods.v[from];
-		if (str_eq(pod->meta.name, name))
-			return pod;
-	}
-	return NULL;
+	return list_find(&w->pods, ns, name);
+}
+
+const struct kube_service *world_service(const struct world *w, struct str ns, struct str name)
+{
+	return list_find(&w->services, ns, name);
+}
+
+bool pod_is_callable(const struct kube_pod *pod)
+{
+	return !pod->host_network && !pod->finished && pod->n_addrs > 0;
 }
 
 const struct kube_pod *world_pod_at(const struct world *w, size_t i)

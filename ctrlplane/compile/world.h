@@ -14,10 +14,12 @@
 #define WORLD_MAX_POLICIES 10000
 #define WORLD_MAX_NAMESPACES 20000
 
-/* Owned by its maker; owns everything that was decoded. */
+/* Refcounted, not across threads; owns everything that was decoded. */
 struct world;
 
 struct world *world_new(void);
+struct world *world_ref(struct world *w);
+/* Drops a reference. */
 void world_free(struct world **w);
 
 /*
@@ -25,6 +27,8 @@ void world_free(struct world **w);
  * objects: put in as denials) and reported; nothing is when the file itself cannot be read.
  */
 void world_add(struct world *w, const char *file, struct str bytes);
+/* A file or directory that could not be read: an error, and the world is not complete. */
+void world_unread(struct world *w, const char *path, const char *why);
 /* After the last file: who has which address, which pods a Service has, modes. Once. */
 void world_join(struct world *w);
 
@@ -35,6 +39,10 @@ const struct problems *world_problems(const struct world *w);
  */
 bool world_can_fail_closed(const struct world *w);
 
+/* SHA-256 over the names and bytes of the files, in the order of reading: equal inputs make equal
+ * resources. 32 bytes. */
+const uint8_t *world_digest(const struct world *w);
+
 struct world_counts {
 	size_t files, namespaces, services, pods, meshed, policies, peer_auths, broken;
 };
@@ -44,6 +52,7 @@ void world_count(const struct world *w, struct world_counts *out);
 const struct kube_pod *world_pod(const struct world *w, struct str ns, struct str name);
 /* All pods one by one, in order of namespace and name; NULL past the last. After world_join. */
 const struct kube_pod *world_pod_at(const struct world *w, size_t i);
+const struct kube_service *world_service(const struct world *w, struct str ns, struct str name);
 struct str world_trust_domain(const struct world *w);
 
 #endif

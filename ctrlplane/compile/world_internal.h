@@ -6,6 +6,7 @@
 
 #include "ctrlplane/compile/world.h"
 #include "lib/base/map.h"
+#include "lib/crypto/crypto.h"
 
 /* Growing array of pointers to objects that begin with their struct object_meta; the array is in
  * the heap, what it points to in the arena. */
@@ -15,14 +16,23 @@ struct object_list {
 };
 
 struct world {
+	unsigned refs;
 	struct arena arena;
 	struct problems problems;
 	struct map *seen; /* "kind/ns/name" and "uid/UID" -> struct object_meta */
 	struct object_list pods, services, peer_auths, authz, traffic;
 	struct mesh_config config;
-	struct map *owners; /* address -> struct address_owner; filled by join */
+	struct map *owners;    /* address -> struct claim; filled by join */
+	struct map *unix_uids; /* uint32_t -> struct kube_pod that alone has it; filled by join */
 	size_t files, namespaces, broken;
-	bool unreadable; /* a file, or the MeshConfig */
+	bool unreadable;             /* a file, or the MeshConfig */
+	uint8_t digest[SHA256_SIZE]; /* of all that was read, in order */
+};
+
+/* Who was the first to claim an address, and whether it stayed alone. */
+struct claim {
+	const struct object_meta *by;
+	bool contested;
 };
 
 void object_list_add(struct object_list *l, void *object);
@@ -45,15 +55,20 @@ int object_order(const struct object_meta *a, const struct object_meta *b);
 
 /* The steps of world_join, in this order; lists are sorted before. */
 void join_uids(struct world *w);
+void join_unix_uids(struct world *w);
 void join_addresses(struct world *w);
 void join_modes(struct world *w);
 void join_services(struct world *w);
 void join_traffic(struct world *w);
 void join_domains(struct world *w);
 
+/* The object of a sorted list that has the name; the first where there are several. */
+void *list_find(const struct object_list *l, struct str ns, struct str name);
 /* The objects of a sorted list that are in a namespace: positions from..to-1. */
 void list_range(const struct object_list *l, struct str ns, size_t *from, size_t *to);
 
+/* That can be called by its own address: one on the host's network has none. */
+bool pod_is_callable(const struct kube_pod *pod);
 /* Container port that a Service's port leads to in this pod; 0: none of that name. */
 uint16_t pod_target(const struct kube_pod *pod, const struct service_port *port);
 /* Effective mode of a pod's port. */

@@ -47,10 +47,10 @@ typedef void dial_done_fn(void *arg, struct io *io, int err);
 struct dial_config {
 	struct addr to;
 	const char *unix_path; /* not NULL: a Unix socket instead of to; copied */
-	struct addr from;    /* source address to bind, ADDR_NONE for any; port 0 */
-	uint64_t timeout_ns; /* 0: 10 s */
-	int user_timeout_ms; /* TCP_USER_TIMEOUT; 0: system default */
-	uint32_t mark;       /* SO_MARK; 0: none */
+	struct addr from;      /* source address to bind, ADDR_NONE for any; port 0 */
+	uint64_t timeout_ns;   /* 0: 10 s */
+	int user_timeout_ms;   /* TCP_USER_TIMEOUT; 0: system default */
+	uint32_t mark;         /* SO_MARK; 0: none */
 };
 
 /* Starts a connection; done is called exactly once unless cancelled. Never fails at once. */

@@ -61,8 +61,8 @@ struct dial_ops {
 	void (*stop)(struct dial *d);
 };
 
-/* Owned by itself until done was called or it is cancelled; borrowed by its user meanwhile; owns its
- * path. */
+/* Owned by itself until done was called or it is cancelled; borrowed by its user meanwhile; owns
+ * its path. */
 struct dial {
 	struct obj_head obj;
 	const struct dial_ops *ops;
