@@ -1,0 +1,128 @@
+/*
+ * What one stream has been told and what it has to be told next, as a pure function of its requests
+ * and a catalog: no loop, no clock, no call. Embedded in its stream. Private to push/.
+ *
+ * A pass looks at everything that the pod must have and at every key, and puts what differs into
+ * one response: required resources, then the list of them, answers with their resources, removals
+ * last, so that the new is there before the old goes. It holds the catalog that it began with. A
+ * response that is full ends its pass; the next one begins anew and finds the rest.
+ */
+#ifndef WEFT_CTRLPLANE_PUSH_PLAN_H
+#define WEFT_CTRLPLANE_PUSH_PLAN_H
+
+#include "ctrlplane/push/response.h"
+#include "lib/base/list.h"
+#include "lib/base/map.h"
+
+#define PLAN_RESPONSE_BYTES (1u << 20) /* of one response, unless one resource is more */
+#define PLAN_MAX_RESOURCE (3u << 20)   /* what is more is refused: messages end at 4 MiB */
+#define PLAN_MAX_HELD 32768
+#define PLAN_MAX_NAME 512       /* bytes of a held resource's name */
+#define PLAN_MAX_KEY 320        /* bytes of a name that is a key */
+#define PLAN_MAX_REFUSALS 4096  /* keys that were refused and not yet told so */
+#define PLAN_MAX_REJECTIONS 256 /* of which the text is kept */
+#define PLAN_HASH 32
+
+enum plan_state { PLAN_HELD, PLAN_SENT, PLAN_ACKNOWLEDGED, PLAN_REJECTED };
+
+/* Why a version is not in force there; from the peer, bounded. Owned by its resource. */
+struct plan_rejection {
+	char *field, *reason;
+	uint64_t at; /* as plan_answer was told */
+};
+
+/* A resource that the peer has heard of on this stream, or said to hold. Owned by the plan. */
+struct plan_resource {
+	struct list_node node;   /* plan->resources */
+	struct list_node flight; /* plan->flight while it is in the unanswered response */
+	struct str name;
+	uint8_t force[PLAN_HASH], sent[PLAN_HASH];
+	bool in_force; /* force is the version that is there */
+	enum plan_state state;
+	struct plan_rejection *rejection;
+	uint32_t keys;        /* that lead here, as told */
+	uint64_t required_in; /* number of the pass that found it required */
+};
+
+enum plan_answer { PLAN_UNTOLD, PLAN_LEADS, PLAN_NOT_MESHED, PLAN_REFUSED };
+
+/* A subscription; or, on plan->refusals, a key that is none. Owned by the plan. */
+struct plan_key {
+	struct list_node node;
+	struct plan_resource *to; /* PLAN_LEADS */
+	enum plan_answer told;
+	bool again;      /* the peer asked anew */
+	const char *why; /* PLAN_REFUSED; static storage */
+	size_t n;
+	uint8_t bytes[]; /* by_case, then address or name */
+};
+
+enum plan_step { PLAN_REQUIRED, PLAN_LIST, PLAN_REFUSALS, PLAN_KEYS, PLAN_REMOVALS, PLAN_DONE };
+
+struct plan_config {
+	struct str ns, pod; /* borrowed */
+	uint32_t max_keys;
+	size_t response_bytes;
+	uint64_t seed; /* of maps */
+};
+
+/* Embedded in its owner; owns all below it. */
+struct plan {
+	struct plan_config cfg;
+	struct list resources, keys, refusals, flight;
+	struct map *by_name, *by_key;
+	size_t refusal_bytes, n_refusals, n_rejections;
+	struct str told_required; /* packed, owned */
+	uint64_t passes, too_large;
+	/* The pass: catalog NULL is none. */
+	struct catalog *catalog;
+	char *position;
+	const struct catalog_required *required;
+	enum plan_step step;
+	size_t at;                /* PLAN_REQUIRED */
+	struct list_node *cursor; /* PLAN_KEYS, PLAN_REMOVALS: the next */
+	struct response response;
+};
+
+void plan_init(struct plan *p, const struct plan_config *cfg);
+void plan_fini(struct plan *p);
+
+/* First request: a version that is there. ERR_LIMIT, ERR_INVAL (name). */
+int plan_hold(struct plan *p, struct str name, struct str hash);
+/* Keys over the limit, or with no meaning, are answered as refused; one that is there already is
+ * answered again. ERR_LIMIT: too many refusals not told yet. */
+int plan_subscribe(struct plan *p, const Weft__Mesh__V1__Key *k);
+/* What led nowhere else is forgotten: the peer dropped it. */
+void plan_unsubscribe(struct plan *p, const Weft__Mesh__V1__Key *k);
+/*
+ * The unanswered response is answered: what is rejected counts as not in force until its hash
+ * changes, the rest is. Rejections of versions that were not the last sent are passed over. Returns
+ * how many were taken.
+ */
+size_t plan_answer(struct plan *p, Weft__Mesh__V1__Rejection *const *rejected, size_t n,
+	uint64_t now);
+
+enum plan_verdict {
+	PLAN_MORE,     /* the budget is used up: call again, with any catalog */
+	PLAN_NOTHING,  /* all that the catalog has for this stream has been told */
+	PLAN_RESPONSE, /* plan_take it */
+	PLAN_WITHHELD  /* the pod cannot be served now: why is in err */
+};
+/* Goes on with the pass, or begins one with this catalog; budget: resources and keys looked at. */
+enum plan_verdict plan_run(struct plan *p, struct catalog *c, struct str position, size_t budget,
+	char *err, size_t size);
+
+/* What went out, for counters. */
+struct plan_taken {
+	uint8_t *bytes; /* mem_free */
+	size_t n, resources, removed, answers;
+	bool complete;
+	char *position; /* mem_free; NULL: not complete */
+};
+/* Packs the response of PLAN_RESPONSE and ends the pass. */
+struct plan_taken plan_take(struct plan *p, struct str nonce);
+
+size_t plan_keys(const struct plan *p);
+size_t plan_resources(const struct plan *p);
+
+#endif
