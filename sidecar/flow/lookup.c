@@ -60,7 +60,8 @@ bool lookup_find(struct conn *c, const struct snapshot *s, struct dest *out)
 		return false;
 	switch (l->ask(l->arg, &ip)) {
 	case LOOKUP_UNKNOWN:
-		c->unknown = "it is being asked for";
+		if (c->unknown == NULL) /* else it says why nobody waits any more */
+			c->unknown = "it is being asked for";
 		return true;
 	case LOOKUP_NOT_MESHED:
 		dest_find(s, &c->orig, true, out);

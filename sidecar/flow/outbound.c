@@ -1,8 +1,8 @@
 /*
  * The way of an outbound connection, top to bottom: original destination -> which destination is
- * this (lookup.c, which may have to ask and wait) -> protocol (declared, learned, or sniffed) -> HTTP session or byte relay. A server may
- * speak first, so a silent client gets a speculative upstream (raw.c); only bytes of the server
- * make it opaque.
+ * this (lookup.c, which may have to ask and wait) -> protocol (declared, learned, or sniffed) ->
+ * HTTP session or byte relay. A server may speak first, so a silent client gets a speculative
+ * upstream (raw.c); only bytes of the server make it opaque.
  */
 #include "sidecar/flow/raw.h"
 

@@ -51,7 +51,7 @@ static Weft__Mesh__V1__WorkloadPort **one_port(struct draft *d, const struct mes
 	weft__mesh__v1__workload_port__init(wp);
 	wp->port = port;
 	wp->protocol = m->protocol;
-	wp->mtls_mode = m->mtls;
+	wp->mtls_mode = m->port_mtls != 0 ? m->port_mtls : m->mtls;
 	list[0] = wp;
 	return list;
 }
@@ -72,6 +72,7 @@ static Weft__Mesh__V1__Endpoint *draft_endpoint(struct draft *d, const struct me
 	e->ready = !p->unready;
 	e->n_ports = 1;
 	e->ports = one_port(d, m, m->target);
+	e->mtls_mode = m->mtls;
 	if (!p->meshed && m->not_meshed_flag)
 		e->ports[0]->mtls_mode = e->mtls_mode =
 			WEFT__MESH__V1__MTLS_MODE__MTLS_MODE_DISABLE;
@@ -97,7 +98,7 @@ static void draft_service(struct draft *d, const struct mesh *m)
 					  : WEFT__MESH__V1__LOAD_BALANCER__LOAD_BALANCER_P2C;
 	s->endpoints = arena_alloc(&d->a, MESH_PODS * sizeof(*s->endpoints));
 	for (size_t i = 0; i < m->n_pods; i++)
-		if (strncmp(m->pods[i].name, "web", 3) == 0)
+		if (strncmp(m->pods[i].name, "web", 3) == 0 && !m->pods[i].hidden)
 			s->endpoints[s->n_endpoints++] = draft_endpoint(d, m, &m->pods[i]);
 	add(d, "service/default/web", WEFT__MESH__V1__RESOURCE__KIND_SERVICE)->service = s;
 }
@@ -130,6 +131,9 @@ static void draft_mesh(struct draft *d, const struct mesh *m)
 	mesh->n_mesh_ranges = 1;
 	mesh->mesh_ranges = arena_alloc(&d->a, sizeof(*mesh->mesh_ranges));
 	mesh->mesh_ranges[0] = block;
+	if (m->registry_only)
+		mesh->outbound_traffic_policy =
+			WEFT__MESH__V1__OUTBOUND_TRAFFIC_POLICY__OUTBOUND_TRAFFIC_POLICY_REGISTRY_ONLY;
 	add(d, "mesh", WEFT__MESH__V1__RESOURCE__KIND_MESH)->mesh = mesh;
 }
 
@@ -168,11 +172,14 @@ static void draft_all(struct draft *d, const struct mesh *m, const struct mesh_t
 	if (m->trust_other)
 		draft_bundle(d, "other.example", m->other_ca, NULL);
 	draft_revocations(d, m);
-	draft_service(d, m);
+	if (!m->hide_service)
+		draft_service(d, m);
 	for (size_t i = 0; i < m->n_policies; i++)
 		add(d, m->policies[i]->name, WEFT__MESH__V1__RESOURCE__KIND_AUTHORIZATION_POLICY)
 			->authorization_policy = m->policies[i];
 	for (size_t i = 0; i < m->n_pods; i++) {
+		if (m->pods[i].hidden)
+			continue;
 		Weft__Mesh__V1__Pod *pod = arena_alloc(&d->a, sizeof(*pod));
 		weft__mesh__v1__pod__init(pod);
 		pod->endpoint = draft_endpoint(d, m, &m->pods[i]);
@@ -188,6 +195,13 @@ struct made {
 	struct cert_chain *chain;
 };
 
+static void issue_leaf(struct made *out, struct cert_ca *ca, const struct cert_issue *what)
+{
+	out->key = what->flaw == CERT_FLAW_OTHER_CURVE ? cert_key_generate_p384()
+						       : cert_key_generate();
+	assert_int_equal(cert_ca_issue(ca, NULL, out->key, what, &out->chain), 0);
+}
+
 static void state_make(struct made *out, struct mesh *m, struct mesh_test_pod *p,
 	struct cert_ca *ca, const char *id, enum cert_flaw flaw)
 {
@@ -200,8 +214,16 @@ static void state_make(struct made *out, struct mesh *m, struct mesh_test_pod *p
 	size_t key_n;
 	*out = (struct made){.st = WEFT__MESH__V1__STATE__INIT};
 	arena_init(&out->d.a, NULL);
-	out->key = flaw == CERT_FLAW_OTHER_CURVE ? cert_key_generate_p384() : cert_key_generate();
-	assert_int_equal(cert_ca_issue(ca, NULL, out->key, &what, &out->chain), 0);
+	if (m->keep_leaves && p->leaf != NULL && flaw == CERT_FLAW_NONE) {
+		out->key = cert_key_ref(p->leaf_key);
+		out->chain = cert_chain_ref(p->leaf);
+	} else {
+		issue_leaf(out, ca, &what);
+		cert_chain_unref(&p->leaf);
+		cert_key_unref(&p->leaf_key);
+		p->leaf = cert_chain_ref(out->chain);
+		p->leaf_key = cert_key_ref(out->key);
+	}
 	draft_all(&out->d, m, p);
 	void *key_der = cert_key_der(out->key, &key_n);
 	struct str der = cert_chain_der(out->chain);

@@ -73,6 +73,8 @@ void mesh_fini(struct mesh *m)
 		}
 		prog.params = sidecar_params_table(&prog.n_params);
 		conf_free(&prog, &m->pods[i].params);
+		cert_chain_unref(&m->pods[i].leaf);
+		cert_key_unref(&m->pods[i].leaf_key);
 	}
 	loop_sim_settle(m->w.loop, TURNS);
 	buf_clear(&m->log_text);

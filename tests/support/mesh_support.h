@@ -23,6 +23,9 @@ struct mesh_test_pod {
 	const char *name;
 	char ip[32], uid[40], id[128];
 	bool meshed, unready;
+	bool hidden;             /* nobody is told of it */
+	struct cert_chain *leaf; /* the last one, with its key; owned */
+	struct cert_key *leaf_key;
 	struct sidecar_params params;
 	struct proxy *proxy; /* NULL: no sidecar */
 	struct rng rng;
@@ -48,7 +51,7 @@ struct mesh {
 	/* policies of every pod; borrowed from the test, or made by mesh_policy */
 	Weft__Mesh__V1__AuthorizationPolicy **policies;
 	size_t n_policies;
-	Weft__Mesh__V1__MtlsMode mtls;
+	Weft__Mesh__V1__MtlsMode mtls, port_mtls; /* of pods; of their port, where not that */
 	bool round_robin;
 	int64_t leaf_seconds; /* 0: a day */
 	int64_t state_age;    /* seconds since it was written */
@@ -56,6 +59,8 @@ struct mesh {
 	size_t n_revoked;
 	struct arena made; /* of mesh_policy */
 	Weft__Mesh__V1__AuthorizationPolicy *made_policies[8];
+	bool keep_leaves; /* what has a leaf gets no other one */
+	bool hide_service, registry_only;
 	bool not_meshed_flag; /* endpoints of pods without sidecar are DISABLE instead of STRICT */
 };
 
