@@ -54,6 +54,38 @@ int cert_chain_parse(struct str in, struct cert_chain **out)
 	return 0;
 }
 
+/* Cuts one certificate after the other off der. */
+static int split_der(struct str der, struct cert_chain **out, size_t max)
+{
+	struct x509_cert one;
+	size_t n = 0;
+	int err = 0;
+	while (err == 0 && der.n > 0) {
+		err = n == max ? ERR_LIMIT : x509_parse(&der, &one);
+		if (err == 0)
+			err = cert_chain_parse(one.der, &out[n]);
+		if (err == 0)
+			n++;
+	}
+	if (err == 0 && n > 0)
+		return (int)n;
+	while (n > 0)
+		cert_chain_unref(&out[--n]);
+	return err != 0 ? err : ERR_INVAL;
+}
+
+int cert_chain_split(struct str in, struct cert_chain **out, size_t max)
+{
+	void *der;
+	size_t n;
+	int err = pem_or_der(in, "CERTIFICATE", CERT_BUNDLE_BYTES, &der, &n);
+	if (err != 0)
+		return err == ERR_NOTFOUND ? ERR_INVAL : err;
+	err = split_der(str_make(der, n), out, max);
+	mem_free(der);
+	return err;
+}
+
 struct cert_chain *cert_chain_ref(struct cert_chain *c)
 {
 	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);

@@ -37,6 +37,9 @@ bool cert_uid_valid(struct str uid);
 /* PEM (several blocks) or concatenated DER. 0, ERR_INVAL, ERR_LIMIT. Parsing judges nothing but
  * form: unknown algorithms are cert_verify's affair. */
 int cert_chain_parse(struct str pem_or_der, struct cert_chain **out);
+/* Each certificate of a file of roots as a chain of its own, at most max. Their number, ERR_INVAL
+ * (also: none), ERR_LIMIT. */
+int cert_chain_split(struct str pem_or_der, struct cert_chain **out, size_t max);
 size_t cert_chain_count(const struct cert_chain *c);
 struct cert_chain *cert_chain_ref(struct cert_chain *c);
 void cert_chain_unref(struct cert_chain **c);

@@ -8,13 +8,16 @@
 
 #include "certs/issue.h"
 #include "ctrlplane/store/store.h"
+#include "lib/obs/metric.h"
 #include "lib/tls/tls.h"
 
 struct authority;
 
 /* Borrowed for the call. */
 struct authority_config {
-	const char *data_dir; /* root.pem, root.key, ...; made with mode 0700 */
+	/* Made with mode 0700; for one control plane at a time. root.pem: what sidecars are to be
+	 * given, the signing root first, and during a rotation the next one behind it. */
+	const char *data_dir;
 	/* An intermediate instead of a root of our own: all three or none. Watched. */
 	const char *cert_file, *key_file, *roots_file;
 	const char *trust_domain;
@@ -23,6 +26,9 @@ struct authority_config {
 	struct loop *loop;
 	struct log *log;
 	struct store *store;
+	/* weft_ca_issued_total, weft_root_expiry_seconds; not rendered after authority_stop. May be
+	 * NULL. */
+	struct metrics *metrics;
 };
 
 /* 0 or ERR_* with text that names file and remedy. */
@@ -38,7 +44,8 @@ int authority_issue(struct authority *a, const struct cert_csr *csr, struct str 
  * names), ALPN h2, anonymous clients; renewed by itself. Borrowed until the next turn.
  */
 struct tls_ctx *authority_serving(struct authority *a);
-/* Comma-separated DNS names of the serving certificate; before the first authority_serving. */
+/* Comma-separated DNS names of the serving certificate beside localhost and
+ * weft-ctrlplane.weft-system.svc; what is none is left out and logged. */
 void authority_set_dns_names(struct authority *a, const char *names);
 
 /*

@@ -61,7 +61,7 @@ int file_read(const char *path, size_t max, unsigned forbidden, char **p, size_t
 	size_t size)
 {
 	struct stat st = {0};
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (forbidden != 0 ? O_NOFOLLOW : 0));
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return open_err(path, err, size);
 	int e = fstat(fd, &st) != 0 ? open_err(path, err, size)

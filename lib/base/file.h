@@ -10,9 +10,9 @@
 
 /*
  * The whole of a regular file of at most max bytes into fresh memory, with a NUL behind it
- * (mem_free_secret(p, n)). forbidden: permission bits that it must not have (077 for secrets), in
- * which case links are refused too. 0, ERR_NOTFOUND, ERR_LIMIT, ERR_DENIED (mode, owner), ERR_IO;
- * text names the file, and the remedy for a mode.
+ * (mem_free_secret(p, n)). forbidden: permission bits that it must not have (077 for secrets). 0,
+ * ERR_NOTFOUND, ERR_LIMIT, ERR_DENIED (mode, owner), ERR_IO; text names the file, and the remedy
+ * for a mode.
  */
 int file_read(const char *path, size_t max, unsigned forbidden, char **p, size_t *n, char *err,
 	size_t size);

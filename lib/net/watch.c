@@ -27,6 +27,12 @@ struct watch {
 	void *arg;
 };
 
+/* "..data": a Secret or ConfigMap is exchanged as a whole by the link to its folder. */
+static bool names_file(const struct watch *w, const char *name)
+{
+	return strcmp(name, w->name) == 0 || strcmp(name, "..data") == 0;
+}
+
 /* Reads all events that are there; true where one names our file. */
 static bool drain_events(struct watch *w)
 {
@@ -40,7 +46,7 @@ static bool drain_events(struct watch *w)
 			const struct inotify_event *ev = (const void *)(bytes + at);
 			w->lost = w->lost || (ev->mask & IN_IGNORED) != 0;
 			if ((ev->mask & IN_Q_OVERFLOW) != 0 ||
-				(ev->len > 0 && strcmp(ev->name, w->name) == 0))
+				(ev->len > 0 && names_file(w, ev->name)))
 				ours = true;
 			at += (ssize_t)(sizeof(*ev) + ev->len);
 		}

@@ -81,7 +81,9 @@ static void test_what_is_refused(void **state)
 	assert_int_equal(chmod(other, 0600), 0);
 	assert_int_equal(symlink(other, path), 0);
 	assert_int_equal(read_file(10, 0, "secret"), 0);
-	assert_int_equal(read_file(10, 077, ""), ERR_IO);
+	assert_int_equal(read_file(10, 077, "secret"), 0);
+	assert_int_equal(chmod(other, 0604), 0);
+	assert_int_equal(read_file(10, 077, ""), ERR_DENIED);
 	unlink(path);
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_int_equal(read_file(10, 0, ""), ERR_IO);

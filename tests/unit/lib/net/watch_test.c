@@ -122,6 +122,18 @@ static void test_neighbours_are_not_it(void **state)
 	assert_int_equal(w->calls, 1);
 }
 
+/* As the kubelet exchanges a Secret: the file is a link through a link that is renamed. */
+static void test_a_mounted_secret(void **state)
+{
+	struct world *w = *state;
+	assert_int_equal(symlink("..data/state", w->path), 0);
+	assert_int_equal(symlink("..2026_1", w->temp), 0);
+	snprintf(w->other, sizeof(w->other), "%s/..data", w->folder);
+	assert_int_equal(rename(w->temp, w->other), 0);
+	run(w, 1, 20 * NS_PER_S);
+	assert_int_equal(w->calls, 1);
+}
+
 static void test_several_changes_of_one_turn(void **state)
 {
 	struct world *w = *state;
@@ -181,6 +193,7 @@ int main(void)
 		T(test_replaced_by_rename),
 		T(test_written_in_place),
 		T(test_neighbours_are_not_it),
+		T(test_a_mounted_secret),
 		T(test_several_changes_of_one_turn),
 		T(test_stopped_before_it_is_read),
 		T(test_polling),
