@@ -52,7 +52,7 @@ static void print_resources(struct arena *a, const struct yaml_node *p)
 	static const char *const titles[] = {"RESOURCE", "HASH", "STATE", NULL};
 	struct table t;
 	table_init(&t, a, titles);
-	for (const struct yaml_node *r = ask_first(p, "resources"); r != NULL; r = r->next) {
+	for (const struct yaml_node *r = ask_first(p, "resourceList"); r != NULL; r = r->next) {
 		table_add(&t, ask_str(r, "name"));
 		table_add(&t, str_sub(ask_str(r, "hash"), 0, 12));
 		table_add(&t, ask_str(r, "state"));
@@ -67,7 +67,7 @@ static void print_subscriptions(struct arena *a, const struct yaml_node *p)
 	static const char *const titles[] = {"ASKED FOR", "ANSWER", NULL};
 	struct table t;
 	table_init(&t, a, titles);
-	for (const struct yaml_node *s = ask_first(p, "subscriptions"); s != NULL; s = s->next) {
+	for (const struct yaml_node *s = ask_first(p, "keys"); s != NULL; s = s->next) {
 		table_add(&t, ask_str(s, "key"));
 		table_add(&t, ask_str(s, "answer"));
 	}
@@ -98,7 +98,7 @@ static void print_proxy(struct arena *a, const struct yaml_node *p)
 	print_field(a, "pod UID", ask_str(p, "uid"));
 	print_field(a, "version", ask_str(p, "version"));
 	print_field(a, "address", ask_str(p, "address"));
-	print_field(a, "connected", ask_str(p, "connected"));
+	print_field(a, "connected", ask_str(p, "connectedSince"));
 	print_field(a, "position", ask_str(p, "position"));
 	print_resources(a, p);
 	print_subscriptions(a, p);

@@ -45,12 +45,14 @@ static struct str synced(struct arena *a, const struct yaml_node *p)
 		return arena_printf(a, "rejected %zu", rejected);
 	if (ask_bool(p, "behind"))
 		return STR("behind");
-	return ask_bool(p, "waiting") ? STR("waiting") : STR("yes");
+	if (ask_str(p, "withheld").n > 0)
+		return STR("withheld");
+	return ask_bool(p, "waiting") || ask_bool(p, "unanswered") ? STR("waiting") : STR("yes");
 }
 
 static bool all_synced(struct asked *a)
 {
-	if (!ask_bool(a->json, "ready") || ask_count(a->json, "not_connected") > 0)
+	if (!ask_bool(a->json, "ready") || ask_count(a->json, "notConnected") > 0)
 		return false;
 	for (const struct yaml_node *p = ask_first(a->json, "proxies"); p != NULL; p = p->next)
 		if (!str_eq(synced(&a->arena, p), STR("yes")))
@@ -68,11 +70,11 @@ static void print_proxies(struct asked *a)
 		table_add(&t, ask_str(p, "pod"));
 		table_add(&t, ask_str(p, "identity"));
 		table_add(&t, ask_str(p, "version"));
-		table_add(&t, ask_age(&a->arena, ask_str(p, "connected")));
+		table_add(&t, ask_age(&a->arena, ask_str(p, "connectedSince")));
 		table_add(&t, synced(&a->arena, p));
 		table_addf(&t, "%llu", (unsigned long long)ask_u64(p, "resources"));
 	}
-	for (const struct yaml_node *p = ask_first(a->json, "not_connected"); p != NULL;
+	for (const struct yaml_node *p = ask_first(a->json, "notConnected"); p != NULL;
 		p = p->next) {
 		table_add(&t, ask_str(p, "pod"));
 		table_add(&t, ask_str(p, "identity"));
@@ -96,9 +98,12 @@ static const char *remedy(struct str resource)
 	       "a version that knows the field; until then the one before stays";
 }
 
-static void print_rejections(struct asked *a, const struct yaml_node *p)
+static void print_trouble(struct asked *a, const struct yaml_node *p)
 {
 	struct str pod = table_safe(&a->arena, ask_str(p, "pod"));
+	struct str withheld = table_safe(&a->arena, ask_str(p, "withheld"));
+	if (withheld.n > 0)
+		printf("\n%.*s gets nothing: %.*s\n", STR_ARG(pod), STR_ARG(withheld));
 	for (const struct yaml_node *r = ask_first(p, "rejections"); r != NULL; r = r->next) {
 		struct str resource = table_safe(&a->arena, ask_str(r, "resource"));
 		struct str field = table_safe(&a->arena, ask_str(r, "field"));
@@ -112,15 +117,15 @@ static void print_text(struct asked *a)
 {
 	print_proxies(a);
 	for (const struct yaml_node *p = ask_first(a->json, "proxies"); p != NULL; p = p->next)
-		print_rejections(a, p);
-	if (ask_count(a->json, "not_connected") > 0)
+		print_trouble(a, p);
+	if (ask_count(a->json, "notConnected") > 0)
 		printf("\nNot connected: these pods of the source have a sidecar, and it is not here. "
 		       "Does it run, and does its --control-plane lead here? Its log says why not.\n");
-	if (ask_count(a->json, "proxies") + ask_count(a->json, "not_connected") == 0)
+	if (ask_count(a->json, "proxies") + ask_count(a->json, "notConnected") == 0)
 		printf("no sidecar is connected, and no pod of the source has one\n");
 	if (!ask_bool(a->json, "ready"))
 		printf("\nThe control plane is not ready:\n");
-	for (const struct yaml_node *r = ask_first(a->json, "not_ready"); r != NULL; r = r->next) {
+	for (const struct yaml_node *r = ask_first(a->json, "notReady"); r != NULL; r = r->next) {
 		struct str text = table_safe(&a->arena, r->text);
 		printf("  %.*s\n", STR_ARG(text));
 	}
@@ -129,7 +134,7 @@ static void print_text(struct asked *a)
 /* The pod that was asked for is neither connected nor in the source. */
 static bool is_unknown(const struct asked *a)
 {
-	return ask_count(a->json, "proxies") + ask_count(a->json, "not_connected") == 0;
+	return ask_count(a->json, "proxies") + ask_count(a->json, "notConnected") == 0;
 }
 
 static int status(const struct status_conf *conf, const char *pod)

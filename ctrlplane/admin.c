@@ -32,7 +32,7 @@ static void json_reasons(struct json *j, struct ctrlplane *c)
 	buf_init(&reasons, j->out->pool);
 	bool good = ctrlplane_ready(c, &reasons);
 	json_key_bool(j, "ready", good);
-	json_key(j, "not_ready");
+	json_key(j, "notReady");
 	json_array(j);
 	size_t n = good ? 0 : buf_len(&reasons);
 	if (n > BUF_LARGE)
@@ -107,7 +107,7 @@ static void json_absent(struct json *j, struct ctrlplane *c, struct str only)
 {
 	const struct catalog *catalog = store_catalog(ctrlplane_store(c));
 	const struct kube_pod *pod;
-	json_key(j, "not_connected");
+	json_key(j, "notConnected");
 	json_array(j);
 	for (size_t i = 0;
 		catalog != NULL && (pod = world_pod_at(catalog_world(catalog), i)) != NULL; i++) {

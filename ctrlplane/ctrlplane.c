@@ -7,18 +7,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "ctrlplane/admin.h"
-#include "ctrlplane/ca/identity_service.h"
-#include "ctrlplane/control.h"
+#include "ctrlplane/ctrlplane_internal.h"
 #include "ctrlplane/lock.h"
-#include "ctrlplane/secure.h"
-#include "ctrlplane/source/dir.h"
 #include "lib/base/alloc.h"
 #include "lib/base/process.h"
-#include "lib/grpc/health.h"
-#include "lib/grpc/reflection.h"
 
-#define CTRLPLANE_MAGIC 0x6374726cu
 #define MAX_SERIES 2000
 #define METRIC_IDLE_NS (3600 * NS_PER_S)
 #define HOUSEKEEPING_NS (10 * NS_PER_S)
@@ -27,56 +20,12 @@
 
 static const char *const services[] = {"", "weft.mesh.v1.Discovery", "weft.mesh.v1.Identity"};
 
-/* Owned by run.c or a test. */
-struct ctrlplane {
-	struct obj_head obj;
-	struct ctrlplane_env env;
-	const struct ctrlplane_params *params;
-	struct http_env http;
-	struct metrics *metrics;
-	int lock; /* descriptor; -1: none */
-	struct store *store;
-	struct store_listener listener;
-	struct dir_source *source;
-	struct authority *authority;
-	struct attest *attest;
-	struct secure *secure;
-	struct grpc_server *grpc;
-	struct addr grpc_addr;
-	struct grpc_health *health;
-	struct grpc_reflection *reflection;
-	struct identity_service *identity;
-	struct push *push;
-	struct ctrlplane_admin *admin;
-	struct control *control;
-	struct loop_timer housekeeping, deadline, look;
-	struct loop_task done_task;
-	bool started, draining, ending, ready_said;
-	ctrlplane_done_fn *done;
-	void *done_arg;
-};
-
 static struct ctrlplane *cast(void *arg)
 {
 	return OBJ_CAST(struct ctrlplane, CTRLPLANE_MAGIC, arg);
 }
 
 /* --- readiness --- */
-
-/* Identities of another trust domain than the CA's would be refused by every peer. */
-static bool trust_domain_fits(const struct ctrlplane *c, struct buf *reasons)
-{
-	const struct catalog *catalog = store_catalog(c->store);
-	struct str ours = str_from(c->params->trust_domain);
-	if (catalog == NULL || str_eq(world_trust_domain(catalog_world(catalog)), ours))
-		return true;
-	struct str theirs = world_trust_domain(catalog_world(catalog));
-	buf_printf(reasons,
-		"trust domains differ: MeshConfig says %.*s, --trust-domain %.*s: make them the "
-		"same\n",
-		STR_ARG(theirs), STR_ARG(ours));
-	return false;
-}
 
 bool ctrlplane_ready(const struct ctrlplane *c, struct buf *reasons)
 {
@@ -89,8 +38,7 @@ bool ctrlplane_ready(const struct ctrlplane *c, struct buf *reasons)
 		buf_printf(reasons, "listeners are not open yet\n");
 		good = false;
 	}
-	good = store_ready(c->store, reasons) && good;
-	return trust_domain_fits(c, reasons) && good;
+	return store_ready(c->store, reasons) && good;
 }
 
 static void tell_readiness(struct ctrlplane *c)
@@ -122,93 +70,6 @@ static void on_housekeeping(void *arg)
 	metrics_expire(c->metrics, loop_now(c->env.loop), METRIC_IDLE_NS);
 	buf_pool_trim(c->env.bufs);
 	loop_timer_start(&c->housekeeping, HOUSEKEEPING_NS);
-}
-
-/* --- metrics --- */
-
-void ctrlplane_grpc_stats(const struct ctrlplane *c, struct grpc_server_stats *out)
-{
-	*out = (struct grpc_server_stats){0};
-	if (c->grpc != NULL)
-		grpc_server_stats(c->grpc, out);
-}
-
-static int64_t gauge_ready(void *arg)
-{
-	return ((struct ctrlplane *)arg)->ready_said;
-}
-
-static int64_t gauge_conns(void *arg)
-{
-	struct grpc_server_stats s;
-	ctrlplane_grpc_stats(arg, &s);
-	return (int64_t)s.conns;
-}
-
-static int64_t gauge_calls(void *arg)
-{
-	struct grpc_server_stats s;
-	ctrlplane_grpc_stats(arg, &s);
-	return (int64_t)s.calls;
-}
-
-static int64_t count_accepted(void *arg)
-{
-	struct grpc_server_stats s;
-	ctrlplane_grpc_stats(arg, &s);
-	return (int64_t)s.accepted;
-}
-
-static int64_t count_refused(void *arg)
-{
-	struct grpc_server_stats s;
-	ctrlplane_grpc_stats(arg, &s);
-	return (int64_t)s.refused;
-}
-
-static int64_t count_calls(void *arg)
-{
-	struct grpc_server_stats s;
-	ctrlplane_grpc_stats(arg, &s);
-	return (int64_t)s.started;
-}
-
-static int64_t count_log_dropped(void *arg)
-{
-	return (int64_t)log_dropped(((struct ctrlplane *)arg)->env.log);
-}
-
-static int64_t gauge_buffers(void *arg)
-{
-	return (int64_t)buf_pool_used(((struct ctrlplane *)arg)->env.bufs);
-}
-
-static void add_metrics(struct ctrlplane *c)
-{
-	static const struct {
-		const char *name;
-		enum metric_kind kind;
-		const char *help;
-		metric_read_fn *fn;
-	} rows[] = {
-		{"weft_ctrlplane_ready", METRIC_GAUGE, "1 while it is ready.", gauge_ready},
-		{"weft_ctrlplane_connections_open", METRIC_GAUGE, "gRPC connections.", gauge_conns},
-		{"weft_ctrlplane_calls_open", METRIC_GAUGE, "gRPC calls, streams among them.",
-			gauge_calls},
-		{"weft_ctrlplane_connections_accepted_total", METRIC_COUNTER,
-			"gRPC connections that were accepted.", count_accepted},
-		{"weft_ctrlplane_connections_refused_total", METRIC_COUNTER,
-			"gRPC connections that were over a limit.", count_refused},
-		{"weft_ctrlplane_calls_total", METRIC_COUNTER, "gRPC calls that began.",
-			count_calls},
-		{"weft_buffer_bytes", METRIC_GAUGE, "Bytes of all buffers in use.", gauge_buffers},
-		{"weft_log_dropped_total", METRIC_COUNTER,
-			"Log lines that the descriptor did not take.", count_log_dropped},
-	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		metrics_add_callback(c->metrics, rows[i].name, rows[i].kind, rows[i].help,
-			rows[i].fn, c);
-	admin_add_process_metrics(c->metrics);
 }
 
 /* --- drain and end --- */
@@ -450,7 +311,7 @@ struct ctrlplane *ctrlplane_new(const struct ctrlplane_env *env,
 	c->done_arg = done_arg;
 	c->metrics = metrics_new(MAX_SERIES, rng_next(env->rng));
 	c->listener = (struct store_listener){.fn = on_store_change, .arg = c};
-	add_metrics(c);
+	ctrlplane_add_metrics(c);
 	loop_timer_init(&c->housekeeping, env->loop, on_housekeeping, c);
 	loop_timer_init(&c->deadline, env->loop, on_deadline, c);
 	loop_timer_init(&c->look, env->loop, on_look, c);

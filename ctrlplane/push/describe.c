@@ -159,3 +159,8 @@ void push_describe(struct push *p, struct json *j, struct str only)
 		}
 	json_array_end(j);
 }
+
+bool push_connected(const struct push *p, struct str pod)
+{
+	return map_get(p->admitted, pod) != NULL || map_get(p->queued, pod) != NULL;
+}
