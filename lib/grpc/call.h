@@ -41,7 +41,12 @@ struct grpc_end {
 /* User of one call. on_message and on_end are required. */
 struct grpc_call_events {
 	void (*on_open)(void *arg, struct grpc_call *c, const struct http_fields *metadata);
-	/* bytes: one whole message, at most the call's limit; borrowed for the event. */
+	/*
+	 * bytes: one whole message, at most the call's limit; borrowed for the event. Server:
+	 * messages wait while the send queue has no room, so that nobody makes us answer more than
+	 * he reads; the one of a method that does not stream requests comes when it is certain that
+	 * it is the only one.
+	 */
 	void (*on_message)(void *arg, struct grpc_call *c, struct str bytes);
 	void (*on_half_close)(void *arg, struct grpc_call *c);
 	/* The send queue has room again (grpc_call_send had returned <= 0). */
@@ -57,7 +62,8 @@ struct arena *grpc_call_arena(struct grpc_call *c);
 const struct http_fields *grpc_call_metadata(const struct grpc_call *c);
 /* "Bearer" credential of the call's "authorization"; empty: none, malformed or more than one. */
 struct str grpc_call_bearer(const struct grpc_call *c);
-/* Of the connection below: peer address, Unix uid, TLS facts. */
+/* Of the connection below: peer address, Unix uid, TLS facts. Empty once the stream is gone, as it
+ * may be at on_end. */
 void grpc_call_info(const struct grpc_call *c, struct io_info *info);
 /* Loop time of the deadline (grpc-timeout); 0: none. Past it the call ends by itself with
  * DEADLINE_EXCEEDED. */

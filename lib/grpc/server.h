@@ -68,9 +68,13 @@ size_t grpc_server_services(const struct grpc_server *s, const struct grpc_servi
 int grpc_server_listen(struct grpc_server *s, const struct listen_config *cfg, struct addr *bound,
 	char *err, size_t size);
 void grpc_server_stats(const struct grpc_server *s, struct grpc_server_stats *out);
-/* GOAWAY to all; calls go on until their users end them. */
+/* Listens no more, GOAWAY to all; calls go on until their users end them. */
 void grpc_server_drain(struct grpc_server *s);
-/* Ends every call with UNAVAILABLE (its on_end comes) and all connections. Nulls; safe on NULL. */
+/*
+ * Ends every call with UNAVAILABLE: its on_end comes before this returns, and nothing after that.
+ * Connections have two seconds to say so to their peers; the loop frees what is left then. Nulls;
+ * safe on NULL.
+ */
 void grpc_server_close(struct grpc_server **s);
 
 #endif

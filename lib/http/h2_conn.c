@@ -70,6 +70,13 @@ void h2_blame(struct h2 *h)
 
 /* -- streams -- */
 
+static uint64_t ping_interval(const struct http_conn *c)
+{
+	const struct http_limits *l = &c->limits;
+
+	return c->role == HTTP_CLIENT ? l->ping_interval : l->server_ping_interval;
+}
+
 struct h2_stream *h2_stream_new(struct h2 *h, struct http_stream *s)
 {
 	struct h2_stream *hs = ARENA_NEW(&s->arena, struct h2_stream);
@@ -83,10 +90,9 @@ struct h2_stream *h2_stream_new(struct h2 *h, struct http_stream *s)
 	s->codec = hs;
 	h->open++;
 	loop_timer_stop(&h->trim);
-	if (h->c->role == HTTP_CLIENT && h->c->limits.ping_interval > 0 &&
-		!loop_timer_running(&h->ping)) {
+	if (ping_interval(h->c) > 0 && !loop_timer_running(&h->ping)) {
 		h->heard = true;
-		loop_timer_start(&h->ping, h->c->limits.ping_interval);
+		loop_timer_start(&h->ping, ping_interval(h->c));
 	}
 	return hs;
 }
@@ -254,7 +260,7 @@ void h2_settle(struct h2 *h)
 
 /* -- keepalive -- */
 
-/* Runs while a client has streams: silence of one interval is questioned, then judged. */
+/* Runs while there are streams: silence of one interval is questioned, then judged. */
 static void h2_on_ping_timer(void *arg)
 {
 	struct h2 *h = OBJ_CAST(struct h2, H2_MAGIC, arg);
@@ -266,11 +272,12 @@ static void h2_on_ping_timer(void *arg)
 	}
 	if (h->heard) {
 		h->heard = h->probing = false;
-		loop_timer_start(&h->ping, c->limits.ping_interval);
+		loop_timer_start(&h->ping, ping_interval(c));
 		return;
 	}
 	if (h->probing) {
-		http_conn_fail(c, REASON_UPSTREAM_CLOSED, "no answer to PING", true);
+		http_conn_fail(c, c->role == HTTP_CLIENT ? REASON_UPSTREAM_CLOSED : REASON_CLOSED,
+			"no answer to PING", true);
 		return;
 	}
 	h->probing = true;

@@ -156,8 +156,11 @@ static void tell_stream(struct h2_stream *hs)
 		http_up_fail(s, hs->fault, hs->detail);
 		return;
 	}
-	if (tell_message(hs) && hs->closed)
-		http_up_end(s, close_reason(hs), NULL);
+	if (!tell_message(hs) || !hs->closed)
+		return;
+	s->reset_in = hs->reset_in;
+	s->reset_code = hs->close_code;
+	http_up_end(s, close_reason(hs), NULL);
 }
 
 static void tell_list(struct list *list)

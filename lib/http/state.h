@@ -40,6 +40,8 @@ struct http_stream {
 	bool stopped;  /* stream_stop was called */
 	bool tunnel;   /* bodies are raw bytes */
 	bool ended;    /* on_end is due or done */
+	bool reset_in; /* the peer reset it, with reset_code */
+	uint32_t reset_code;
 	enum reason reason;
 	struct str detail;
 	struct http_stream_times times;

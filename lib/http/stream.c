@@ -122,6 +122,17 @@ struct str stream_detail(const struct http_stream *s)
 	return s->detail;
 }
 
+size_t stream_queued(const struct http_stream *s)
+{
+	return buf_len(&s->send);
+}
+
+bool stream_was_reset(const struct http_stream *s, uint32_t *code)
+{
+	*code = s->reset_code;
+	return s->reset_in;
+}
+
 ssize_t stream_room(const struct http_stream *s)
 {
 	return (ssize_t)s->conn->limits.send_high - (ssize_t)buf_len(&s->send);

@@ -60,6 +60,9 @@ uint32_t stream_id(const struct http_stream *s);
  * where not. Static or arena. */
 struct str stream_detail(const struct http_stream *s);
 
+/* HTTP/2: the peer ended the stream by RST_STREAM, with that code (RFC 9113 7). For on_end. */
+bool stream_was_reset(const struct http_stream *s, uint32_t *code);
+
 /*
  * Sends a head: on the server 1xx (kind HTTP_RESPONSE, status 100..199 but 101) any number of
  * times, then one final; on the client the request. end: no body follows. Slices are copied.
@@ -73,6 +76,8 @@ void stream_send_head(struct http_stream *s, const struct http_head *head, bool 
 ssize_t stream_send_body(struct http_stream *s, struct buf *bytes, bool end);
 /* Room now, without sending. */
 ssize_t stream_room(const struct http_stream *s);
+/* Body bytes that were sent and not encoded yet. */
+size_t stream_queued(const struct http_stream *s);
 /* Ends our side with trailers (HTTP/1: sent where the body is chunked, else dropped). */
 void stream_send_trailers(struct http_stream *s, const struct http_fields *trailers);
 /* n body bytes have left us: the peer may send as many more. */
