@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
@@ -71,45 +72,62 @@ static const struct conf_program revoke_program = {
 
 /* --- text --- */
 
-/* "not_after" as "not after". */
-static struct str words(struct arena *a, struct str key)
+static struct str time_text(struct arena *a, const struct yaml_node *map, const char *key)
 {
-	char *p = arena_alloc(a, key.n + 1);
-	for (size_t i = 0; i < key.n; i++)
-		p[i] = (char)(key.p[i] == '_' ? ' ' : key.p[i]);
-	return str_make(p, key.n);
+	char text[OUTPUT_TIME];
+	output_time((int64_t)ask_u64(map, key), text);
+	return arena_str(a, str_from(text));
 }
 
-static bool is_scalar(const struct yaml_node *n)
+static void print_field(struct arena *a, const char *label, struct str value)
 {
-	return n->kind != YAML_MAP && n->kind != YAML_LIST;
+	struct str safe = table_safe(a, value);
+	if (safe.n > 0)
+		printf("%-14s%.*s\n", label, STR_ARG(safe));
 }
 
-/* A member of the answer, and what is below it with two more spaces. */
-static void print_node(struct arena *a, const struct yaml_node *n, int indent)
+static void print_certificates(struct arena *a, const struct yaml_node *ca, const char *key,
+	const char *title)
 {
-	struct str name = table_safe(a, words(a, n->key));
-	if (is_scalar(n)) {
-		struct str value = n->kind == YAML_NULL ? STR("-") : table_safe(a, n->text);
-		int width = 22 - indent;
-		printf("%*s%-*.*s  %.*s\n", indent, "", width > 0 ? width : 0, STR_ARG(name),
-			STR_ARG(value));
-		return;
+	const char *const titles[] = {title, "SERIAL", "UNTIL", "SIGNS", "SHA-256", NULL};
+	struct table t;
+	table_init(&t, a, titles);
+	for (const struct yaml_node *c = ask_first(ca, key); c != NULL; c = c->next) {
+		table_add(&t, ask_str(c, "subject"));
+		table_add(&t, ask_str(c, "serial"));
+		table_add(&t, time_text(a, c, "not_after"));
+		table_add(&t, ask_bool(c, "signs") ? STR("yes") : STR("no"));
+		table_add(&t, ask_str(c, "fingerprint"));
 	}
-	if (n->first == NULL)
-		return;
-	if (n->key.n > 0)
-		printf("%*s%.*s\n", indent, "", STR_ARG(name));
-	for (const struct yaml_node *c = n->first; c != NULL; c = c->next) {
-		if (n->kind == YAML_LIST && is_scalar(c)) {
-			struct str value = table_safe(a, c->text);
-			printf("%*s%.*s\n", indent + 2, "", STR_ARG(value));
-		} else {
-			print_node(a, c, indent + (n->key.n > 0 ? 2 : 0));
-		}
-		if (n->kind == YAML_LIST && !is_scalar(c) && c->next != NULL)
-			putchar('\n');
-	}
+	if (t.n > t.columns)
+		putchar('\n');
+	table_print(&t);
+}
+
+static void print_ca(struct arena *a, const struct yaml_node *ca)
+{
+	const struct yaml_node *rotation = yaml_field(ca, STR("rotation"));
+	print_field(a, "trust domain", ask_str(ca, "trust_domain"));
+	print_field(a, "issued", ask_str(ca, "issued"));
+	print_field(a, "revoked", ask_str(ca, "revoked"));
+	if (ask_str(rotation, "phase").n > 0)
+		print_field(a, "rotation",
+			arena_printf(a, "%.*s, next step %.*s", STR_ARG(ask_str(rotation, "phase")),
+				STR_ARG(time_text(a, rotation, "next_step"))));
+	else
+		print_field(a, "rotation", STR("none"));
+	print_field(a, "problem", ask_str(ca, "problem"));
+	print_certificates(a, ca, "roots", "ROOT");
+	print_certificates(a, ca, "intermediates", "INTERMEDIATE");
+}
+
+static void print_text(struct asked *a)
+{
+	struct str revoked = ask_str(a->json, "revoked");
+	if (ask_str(a->json, "trust_domain").n > 0)
+		print_ca(&a->arena, a->json);
+	else
+		print_field(&a->arena, "revoked", revoked);
 }
 
 static int question(const struct conf_program *prog, const struct ca_conf *conf, const char *method,
@@ -125,7 +143,7 @@ static int question(const struct conf_program *prog, const struct ca_conf *conf,
 	if (good && conf->output == ASK_JSON)
 		ask_print(&a);
 	else if (good)
-		print_node(&a.arena, a.json, 0);
+		print_text(&a);
 	ask_end(&a);
 	return good ? CLI_OK : CLI_FAIL;
 }

@@ -44,6 +44,8 @@ bool ctrlplane_ready(const struct ctrlplane *c, struct buf *reasons)
 static void tell_readiness(struct ctrlplane *c)
 {
 	struct buf reasons;
+	if (c->ending)
+		return;
 	buf_init(&reasons, c->env.bufs);
 	bool good = ctrlplane_ready(c, &reasons);
 	for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
@@ -151,7 +153,7 @@ static int start_parts(struct ctrlplane *c, char *err, size_t size)
 {
 	char path[4200];
 	const struct ctrlplane_params *p = c->params;
-	const struct authority_config ac = {.data_dir = p->data_dir,
+	struct authority_config ac = {.data_dir = p->data_dir,
 		.cert_file = p->ca_cert[0] != '\0' ? p->ca_cert : NULL,
 		.key_file = p->ca_key[0] != '\0' ? p->ca_key : NULL,
 		.roots_file = p->ca_roots[0] != '\0' ? p->ca_roots : NULL,
@@ -160,14 +162,14 @@ static int start_parts(struct ctrlplane *c, char *err, size_t size)
 		.root_ns = p->root_lifetime,
 		.backdate_ns = p->backdate,
 		.loop = c->env.loop,
-		.log = c->env.log};
-	struct authority_config with_store = ac;
+		.log = c->env.log,
+		.metrics = c->metrics};
 	snprintf(path, sizeof(path), "%s/position", p->data_dir);
 	int e = store_new(c->env.loop, c->env.log, path, &c->store, err, size);
 	if (e != 0)
 		return e;
-	with_store.store = c->store;
-	e = authority_start(&with_store, &c->authority, err, size);
+	ac.store = c->store;
+	e = authority_start(&ac, &c->authority, err, size);
 	if (e != 0)
 		return e;
 	authority_set_dns_names(c->authority, p->dns_names);

@@ -62,7 +62,7 @@ int data_dir_lock(const char *dir, char *err, size_t size)
 		return fail(errno, dir, "the data directory cannot be made", err, size);
 	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
 		return fail(ENOTDIR, dir, "the data directory", err, size);
-	if (snprintf(path, sizeof(path), "%s/lock", dir) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/pid", dir) >= (int)sizeof(path))
 		return fail(ENAMETOOLONG, dir, "the data directory", err, size);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /*
- * Makes dir (mode 0700; its parent must be there) and locks the file DIR/lock in it. The descriptor
+ * Makes dir (mode 0700; its parent must be there) and locks the file DIR/pid in it. The descriptor
  * of the lock, which close(2) gives back, as does the end of the process; or ERR_EXISTS (another
  * process has it), ERR_DENIED, ERR_IO, ... with text for people.
  */

@@ -38,7 +38,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 	char path[128];
 
-	snprintf(path, sizeof(path), "%s/lock", f->dir);
+	snprintf(path, sizeof(path), "%s/pid", f->dir);
 	unlink(path);
 	rmdir(f->dir);
 	unlink(f->dir);
