@@ -70,6 +70,10 @@ protos :=
 endif
 gen_c := $(protos:proto/%.proto=build/gen/%.pb-c.c)
 gen_h := $(gen_c:.c=.h)
+# The same files as data, for reflection.
+ifneq ($(protos),)
+gen_c += build/gen/descriptors.c
+endif
 
 ifneq ($(wildcard lib certs),)
 weft_c := $(call sources,lib certs)
@@ -158,6 +162,14 @@ build/gen/%.pb-c.c build/gen/%.pb-c.h: proto/%.proto | $(B)/third.stamp
 	@mkdir -p build/gen
 	$(call say,PROTO,$<)
 	$(Q)protoc-c --proto_path=proto --c_out=build/gen $*.proto 2>build/gen/log || { cat build/gen/log; exit 1; }
+
+build/gen/descriptors.pb: $(protos) | $(B)/third.stamp
+	@mkdir -p build/gen
+	$(call say,PROTO,$@)
+	$(Q)protoc --proto_path=proto --include_imports --descriptor_set_out=$@ $(protos:proto/%=%)
+
+build/gen/descriptors.c: build/gen/descriptors.pb tools/gen-descriptors
+	$(Q)$(PYTHON) tools/gen-descriptors $< >$@
 
 $(B)/obj/%.o: %.c $(B)/flags $(B)/third.stamp | $(gen_h)
 	@mkdir -p $(@D)
