@@ -9,6 +9,9 @@
 #include "ctrlplane/store/store.h"
 #include "lib/grpc/call.h"
 
+#define ATTEST_KEY_HASH 32
+#define ATTEST_AGAIN_S 600 /* the same key may bring its join token again for so long */
+
 struct attest;
 
 enum attest_how { ATTEST_JOIN_TOKEN, ATTEST_SESSION, ATTEST_UNIX_UID };
@@ -32,10 +35,17 @@ void attest_free(struct attest **a);
 enum grpc_status attest_call(struct attest *a, const struct grpc_call *c, struct arena *arena,
 	struct attested *out, char *err, size_t size);
 /*
+ * Who attest_redeem would say, with nothing spent; a join token passes here that is spent already.
+ * For asking before a CSR's signature is checked, so that nobody unknown can cause that work.
+ */
+enum grpc_status attest_peek(struct attest *a, const struct grpc_call *c, struct arena *arena,
+	struct attested *out, char *err, size_t size);
+/*
  * As attest_call, and takes join tokens. A join token is spent by this, for the key of the CSR
  * (SHA-256 of its SubjectPublicKeyInfo): the same key may come again within ten minutes, so that a
  * lost answer loses nothing; another key may not. session: a new credential of the pod in the
- * arena, empty where the caller has one. Spent before it returns: the file is on disk.
+ * arena, empty where the caller has one. Spent before it returns: the file is on disk, and where
+ * it cannot be written the status is UNAVAILABLE and nothing is spent.
  */
 enum grpc_status attest_redeem(struct attest *a, const struct grpc_call *c, struct str key_hash,
 	struct arena *arena, struct attested *out, struct str *session, char *err, size_t size);

@@ -252,6 +252,10 @@ int authority_start(const struct authority_config *cfg, struct authority **out, 
 		e = a->given[0] != NULL ? given_start(a, err, size) : own_root_start(a, err, size);
 	if (e == 0)
 		e = revoked_load(a, err, size);
+	if (e == 0 && authority_serving(a) == NULL) {
+		snprintf(err, size, "%s: no certificate to serve with can be made from it", a->dir);
+		e = ERR_VERIFY;
+	}
 	if (e != 0) {
 		authority_stop(&a);
 		return e;
