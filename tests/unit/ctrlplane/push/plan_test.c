@@ -12,7 +12,7 @@
 #include "ctrlplane/push/plan.h"
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
-#include "lib/grpc/call.h"
+#include "tests/support/discovery_text.h"
 #include "tests/support/worlds.h"
 
 #define ME POD("me", "10.0.0.1", "{app: me}", "")
@@ -45,90 +45,21 @@ static void plan_start(struct plan *p, uint32_t max_keys, size_t bytes)
 	plan_init(p, &cfg);
 }
 
-static Weft__Mesh__V1__Key key_of(const char *text)
-{
-	static uint8_t bytes[16];
-	struct addr ip;
-	Weft__Mesh__V1__Key k = WEFT__MESH__V1__KEY__INIT;
-	if (addr_parse(str_from(text), &ip) == 0) {
-		memcpy(bytes, ip.bytes, sizeof(bytes));
-		k.by_case = WEFT__MESH__V1__KEY__BY_ADDRESS;
-		k.address.data = bytes;
-		k.address.len = ip.family == ADDR_V4 ? 4 : 16;
-	} else {
-		k.by_case = WEFT__MESH__V1__KEY__BY_NAME;
-		k.name = (char *)(uintptr_t)text;
-	}
-	return k;
-}
-
 static void sub(struct plan *p, const char *text)
 {
-	Weft__Mesh__V1__Key k = key_of(text);
+	uint8_t bytes[16];
+	Weft__Mesh__V1__Key k = text_key(text, bytes);
 	assert_int_equal(plan_subscribe(p, &k), 0);
 }
 
 static void unsub(struct plan *p, const char *text)
 {
-	Weft__Mesh__V1__Key k = key_of(text);
+	uint8_t bytes[16];
+	Weft__Mesh__V1__Key k = text_key(text, bytes);
 	plan_unsubscribe(p, &k);
 }
 
 /* --- responses as text --- */
-
-struct text {
-	char s[8192];
-	size_t n;
-};
-
-static void say(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct text *t, const char *fmt, ...)
-{
-	va_list ap;
-	va_start(ap, fmt);
-	t->n += (size_t)vsnprintf(t->s + t->n, sizeof(t->s) - t->n, fmt, ap);
-	va_end(ap);
-	assert_true(t->n < sizeof(t->s));
-}
-
-static void say_answer(struct text *t, const Weft__Mesh__V1__Answer *a)
-{
-	char ip[ADDR_TEXT];
-	struct addr addr = {.family = ADDR_V4};
-	const char *key = "?";
-	if (a->key->by_case == WEFT__MESH__V1__KEY__BY_NAME) {
-		key = a->key->name;
-	} else if (a->key->by_case == WEFT__MESH__V1__KEY__BY_ADDRESS && a->key->address.len == 4) {
-		memcpy(addr.bytes, a->key->address.data, 4);
-		key = addr_format_ip(&addr, ip);
-	}
-	if (a->refused[0] != '\0')
-		say(t, " %s!", key);
-	else
-		say(t, " %s>%s", key, a->not_meshed ? "-" : a->resource);
-	assert_int_equal((a->refused[0] != 0) + a->not_meshed + (a->resource[0] != 0), 1);
-}
-
-static void say_response(struct text *t, const Weft__Mesh__V1__DiscoveryResponse *m)
-{
-	for (size_t i = 0; i < m->n_answers; i++)
-		say_answer(t, m->answers[i]);
-	for (size_t i = 0; i < m->n_resources; i++) {
-		say(t, " +%s", m->resources[i]->name);
-		assert_int_equal(m->resources[i]->hash.len, PLAN_HASH);
-	}
-	for (size_t i = 0; i < m->n_removed; i++)
-		say(t, " -%s", m->removed[i]);
-	if (m->required != NULL) {
-		say(t, " required(");
-		for (size_t i = 0; i < m->required->authorization_policies->n_names; i++)
-			say(t, "%s%s", i > 0 ? "," : "",
-				m->required->authorization_policies->names[i]);
-		say(t, ")");
-	}
-	if (m->position[0] != '\0')
-		say(t, " @%s", m->position);
-}
 
 /* The next response, or nothing, with a budget of so many steps. */
 static struct text next_with(struct plan *p, struct catalog *c, const char *position, size_t budget)
@@ -140,7 +71,7 @@ static struct text next_with(struct plan *p, struct catalog *c, const char *posi
 		v = plan_run(p, c, str_from(position), budget, err, sizeof(err));
 	while (v == PLAN_MORE);
 	if (v == PLAN_WITHHELD)
-		say(&t, " withheld: %s", err);
+		text_say(&t, " withheld: %s", err);
 	if (v != PLAN_RESPONSE)
 		return t;
 	struct plan_taken out = plan_take(p, STR("n"));
@@ -150,7 +81,7 @@ static struct text next_with(struct plan *p, struct catalog *c, const char *posi
 	assert_string_equal(m->nonce, "n");
 	assert_int_equal(m->n_resources, out.resources);
 	assert_int_equal(out.complete, out.position != NULL);
-	say_response(&t, m);
+	text_say_response(&t, m);
 	weft__mesh__v1__discovery_response__free_unpacked(m, NULL);
 	mem_free(out.bytes);
 	mem_free(out.position);
@@ -290,7 +221,7 @@ static void test_limits(void **state)
 	expect(&p, c, "a:1", "10.9.9.8>- @a:1");
 	int e = 0;
 	for (unsigned i = 0; e == 0; i++) {
-		Weft__Mesh__V1__Key k = key_of("x y");
+		Weft__Mesh__V1__Key k = text_key("x y", NULL);
 		assert_true(i <= PLAN_MAX_REFUSALS);
 		e = plan_subscribe(&p, &k);
 	}
@@ -497,7 +428,7 @@ static void test_bounds(void **state)
 			sub(&p, "x y");
 			for (; (t = next_with(&p, c, "a:1", budget)).n > 0; rounds++) {
 				assert_true(rounds < 20);
-				say(&all, "%s", t.s);
+				text_say(&all, "%s", t.s);
 				ack(&p);
 			}
 			static const char *const once[] = {"+Workload/shop/me", "+Mesh",
