@@ -32,6 +32,7 @@ void grpc_call_settle(struct grpc_call *c)
 	loop_timer_stop(&c->patience);
 	loop_task_cancel(&c->end_task);
 	loop_task_cancel(&c->room_task);
+	loop_task_cancel(&c->resume_task);
 	loop_defer_free(c->env.loop, c, call_free);
 }
 
@@ -68,6 +69,11 @@ static void on_room_task(void *arg)
 	c->wants_room = false;
 	if (c->ev != NULL && c->ev->on_writable != NULL)
 		c->ev->on_writable(c->arg, c);
+}
+
+static void on_resume_task(void *arg)
+{
+	grpc_call_pump(grpc_call_cast(arg));
 }
 
 static void on_deadline(void *arg)
@@ -121,6 +127,7 @@ struct grpc_call *grpc_call_new(const struct http_env *env, bool server,
 	loop_timer_init(&c->patience, env->loop, on_patience, c);
 	loop_task_init(&c->end_task, env->loop, on_end_task, c);
 	loop_task_init(&c->room_task, env->loop, on_room_task, c);
+	loop_task_init(&c->resume_task, env->loop, on_resume_task, c);
 	return c;
 }
 
@@ -140,6 +147,7 @@ void grpc_call_conclude(struct grpc_call *c, enum grpc_status status, struct str
 	c->end.message = arena_str(&c->arena, text);
 	loop_timer_stop(&c->deadline_timer);
 	loop_task_cancel(&c->room_task);
+	loop_task_cancel(&c->resume_task);
 	buf_clear(&c->rx);
 	buf_clear(&c->tx);
 	loop_defer(&c->end_task);
@@ -223,6 +231,23 @@ uint64_t grpc_call_deadline(const struct grpc_call *c)
 size_t grpc_call_queued(const struct grpc_call *c)
 {
 	return buf_len(&c->tx) + (c->stream != NULL ? stream_queued(c->stream) : 0);
+}
+
+/* --- receiving, which is call_recv.c's --- */
+
+void grpc_call_pause(struct grpc_call *c)
+{
+	c->paused = true;
+	loop_task_cancel(&c->resume_task);
+}
+
+void grpc_call_resume(struct grpc_call *c)
+{
+	if (!c->paused)
+		return;
+	c->paused = false;
+	if (!c->over)
+		loop_defer(&c->resume_task);
 }
 
 /* --- sending --- */

@@ -78,6 +78,13 @@ ssize_t grpc_call_send(struct grpc_call *c, const ProtobufCMessage *m);
 ssize_t grpc_call_send_bytes(struct grpc_call *c, struct str bytes);
 /* Bytes that were sent and have not left our queue. */
 size_t grpc_call_queued(const struct grpc_call *c);
+/*
+ * Server: no on_message and no on_half_close come until it is resumed; what the client sends
+ * meanwhile fills its window and waits there.
+ */
+void grpc_call_pause(struct grpc_call *c);
+/* Events follow, deferred. */
+void grpc_call_resume(struct grpc_call *c);
 /* Client: no more messages of ours. */
 void grpc_call_close_send(struct grpc_call *c);
 /*

@@ -39,6 +39,7 @@ struct grpc_call {
 	bool single;      /* server: the request is exactly one message */
 	bool in_end;      /* the peer sends no more */
 	bool half_closed; /* and our user knows */
+	bool paused;
 	/* sending */
 	struct buf tx; /* client: until there is a stream */
 	size_t room;   /* for tx */
@@ -53,7 +54,7 @@ struct grpc_call {
 	struct grpc_end end;
 	uint64_t deadline;
 	struct loop_timer deadline_timer, patience;
-	struct loop_task end_task, room_task;
+	struct loop_task end_task, room_task, resume_task;
 };
 
 struct grpc_call *grpc_call_new(const struct http_env *env, bool server,

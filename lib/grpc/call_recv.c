@@ -105,7 +105,7 @@ static void pump_many(struct grpc_call *c)
 {
 	size_t n;
 
-	while (!c->over && (n = first_length(c)) != 0 && buf_len(&c->rx) >= n) {
+	while (!c->over && !c->paused && (n = first_length(c)) != 0 && buf_len(&c->rx) >= n) {
 		if (c->server && c->stream != NULL && stream_room(c->stream) <= 0)
 			return;
 		hand_over(c, n - GRPC_PREFIX);
@@ -121,13 +121,13 @@ static bool is_held(struct grpc_call *c)
 
 void grpc_call_pump(struct grpc_call *c)
 {
-	if (c->over || c->half_closed)
+	if (c->over || c->half_closed || c->paused)
 		return;
 	if (c->single)
 		pump_single(c);
 	else
 		pump_many(c);
-	if (is_held(c))
+	if (c->paused || is_held(c))
 		return;
 	consume(c);
 	half_close(c);
