@@ -26,6 +26,9 @@ static const struct metric_def metric_rejections = {"weft_push_rejections_total"
 	"Resources that sidecars refused.", NULL, NULL};
 static const struct metric_def metric_stale = {"weft_push_stale_answers_total", METRIC_COUNTER,
 	"Answers whose nonce was not that of the last response of their stream.", NULL, NULL};
+static const struct metric_def metric_slowed = {"weft_push_slowed_total", METRIC_COUNTER,
+	"Requests after which a stream was not read for a while, since they came too fast.", NULL,
+	NULL};
 static const struct metric_def metric_ends = {"weft_push_refused_total", METRIC_COUNTER,
 	"Streams that were refused or ended by the control plane, by reason.", end_labels, NULL};
 
@@ -52,6 +55,7 @@ static void add_metrics(struct push *p)
 	p->removals = metric_get(metrics_add(m, &metric_removals), NULL, 0);
 	p->rejections = metric_get(metrics_add(m, &metric_rejections), NULL, 0);
 	p->stale = metric_get(metrics_add(m, &metric_stale), NULL, 0);
+	p->slowed = metric_get(metrics_add(m, &metric_slowed), NULL, 0);
 	struct metric *ends = metrics_add(m, &metric_ends);
 	for (unsigned i = 0; i < PUSH_ENDS; i++) {
 		struct str label = str_from(push_end_label((enum push_end)i));

@@ -54,8 +54,9 @@ struct push_stream {
 	struct list parked;
 	size_t parked_bytes;
 	struct bucket requests;
-	struct loop_timer timer; /* admission, first request, answer: one at a time */
-	struct plan plan;        /* from admission on */
+	struct loop_timer timer;  /* admission, first request, answer: one at a time */
+	struct loop_timer resume; /* requests are read again */
+	struct plan plan;         /* from admission on */
 	bool planned;
 	char *reported; /* position of the first request; NULL: none */
 	char *position; /* last sent; NULL: none */
@@ -87,7 +88,7 @@ struct push {
 	struct loop_task admit_task, turn;
 	uint64_t prefix, serial;
 	bool asking_next;
-	struct metric_series *responses, *resources, *removals, *rejections, *stale;
+	struct metric_series *responses, *resources, *removals, *rejections, *stale, *slowed;
 	struct metric_series *ends[PUSH_ENDS];
 };
 #define PUSH_MAGIC 0x70757368u

@@ -52,6 +52,7 @@ static void stream_release(struct push_stream *s)
 	s->phase = PUSH_ENDED;
 	list_append(&p->ended, &s->node);
 	loop_timer_stop(&s->timer);
+	loop_timer_stop(&s->resume);
 	while ((n = list_pop(&s->parked)) != NULL)
 		mem_free(CONTAINER_OF(n, struct push_parked, node));
 	p->parked_bytes -= s->parked_bytes;
@@ -177,10 +178,6 @@ static void park(struct push_stream *s, struct str bytes)
 		stream_end(s, PUSH_END_CROWDED, NULL);
 		return;
 	}
-	if (!bucket_take(&s->requests, loop_now(p->cfg.loop))) {
-		stream_end(s, PUSH_END_REQUEST_RATE, NULL);
-		return;
-	}
 	struct push_parked *m = mem_alloc(sizeof(*m) + bytes.n);
 	m->n = bytes.n;
 	if (bytes.n != 0)
@@ -190,16 +187,33 @@ static void park(struct push_stream *s, struct str bytes)
 	p->parked_bytes += bytes.n;
 }
 
+static void on_resume(void *arg)
+{
+	grpc_call_resume(stream_of(arg)->call);
+}
+
+/* Who sends faster than the rate is read at the rate. */
+static void slow_down(struct push_stream *s)
+{
+	struct push *p = s->push;
+	uint64_t now = loop_now(p->cfg.loop);
+	bucket_take(&s->requests, now);
+	if (bucket_ready(&s->requests) <= now)
+		return;
+	grpc_call_pause(s->call);
+	loop_timer_at(&s->resume, bucket_ready(&s->requests));
+	metric_add(p->slowed, 1);
+}
+
 static void on_message(void *arg, struct grpc_call *c, struct str bytes)
 {
 	(void)c;
 	struct push_stream *s = stream_of(arg);
 	if (s->phase == PUSH_ENDED)
 		return;
+	slow_down(s);
 	if (s->phase == PUSH_WAITING)
 		park(s, bytes);
-	else if (!bucket_take(&s->requests, loop_now(s->push->cfg.loop)))
-		stream_end(s, PUSH_END_REQUEST_RATE, NULL);
 	else
 		request_take(s, bytes);
 }
@@ -246,6 +260,7 @@ void stream_on_start(void *arg, struct grpc_call *c)
 		.requests = bucket_make(PUSH_REQUEST_RATE, PUSH_REQUEST_BURST)};
 	list_init(&s->parked);
 	loop_timer_init(&s->timer, p->cfg.loop, on_timer, s);
+	loop_timer_init(&s->resume, p->cfg.loop, on_resume, s);
 	grpc_call_set_user(c, &events, s);
 	admit_enqueue(p, s);
 }

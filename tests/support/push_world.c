@@ -220,7 +220,7 @@ static void on_message(void *arg, struct grpc_call *call, struct str bytes)
 	c->responses++;
 	c->resources += m->n_resources;
 	c->bytes += bytes.n;
-	if (c->got.n < sizeof(c->got.s) / 2)
+	if (!c->mute)
 		text_say_response(&c->got, m);
 	snprintf(c->nonce, sizeof(c->nonce), "%s", m->nonce);
 	weft__mesh__v1__discovery_response__free_unpacked(m, NULL);

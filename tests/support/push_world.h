@@ -49,6 +49,7 @@ struct push_client {
 	struct grpc_channel *channel;
 	struct grpc_call *call; /* NULL after the end */
 	bool silent;            /* does not answer */
+	bool mute;              /* counts alone */
 	struct text got;        /* since the test looked */
 	uint64_t responses, resources, bytes;
 	char nonce[128];
