@@ -2,7 +2,7 @@
  * Wires a sidecar together: listeners to flows, the state file to the snapshot in force, endpoints
  * to what they tell. Owns all of it; run.c makes one for real, tests/mem several in memory.
  */
-#include "sidecar/proxy.h"
+#include "sidecar/proxy_internal.h"
 
 #include <stdio.h>
 
@@ -13,131 +13,11 @@
 #include "sidecar/endpoints.h"
 #include "sidecar/snapshot/state.h"
 
-#define PROXY_MAGIC 0x70727879u
 #define MAX_SERIES 2000
 #define METRIC_IDLE_NS (3600 * NS_PER_S)
 #define HOUSEKEEPING_NS (60 * NS_PER_S)
 #define ORPHANS_NS (50 * NS_PER_MS) /* between looks whether the last bytes are out */
 #define LAST_SECONDS (2 * NS_PER_S)
-
-/* Owned by run.c or a test. */
-struct proxy {
-	struct obj_head obj;
-	struct proxy_env env;
-	const struct sidecar_params *params;
-	struct metrics *metrics;
-	struct flow *flow;
-	struct listener *inbound[2], *outbound[2];
-	struct endpoints *endpoints;
-	struct watch *watch;
-	struct loop_timer housekeeping, min_drain, deadline, orphans;
-	bool started, draining, min_over, quitting, done_called;
-	char state_error[512]; /* of the last attempt to load; empty: good */
-	uint64_t state_refused;
-	proxy_done_fn *done;
-	void *done_arg;
-	struct loop_task done_task, quit_task;
-};
-
-/* -- gauges
- * ----------------------------------------------------------------------------------------------------
- */
-
-static int64_t wall_s(const struct proxy *p)
-{
-	return (int64_t)(loop_wall(p->env.loop) / NS_PER_S);
-}
-
-static int64_t gauge_state_age(void *arg)
-{
-	const struct proxy *p = arg;
-	return p->flow->snap != NULL ? wall_s(p) - p->flow->snap->written_at : -1;
-}
-
-static int64_t gauge_leaf_expiry(void *arg)
-{
-	const struct proxy *p = arg;
-	return p->flow->snap != NULL ? cert_chain_leaf(p->flow->snap->chain)->not_after - wall_s(p)
-				     : -1;
-}
-
-static int64_t gauge_conns(void *arg)
-{
-	return (int64_t)((struct proxy *)arg)->flow->stats.conns;
-}
-
-static int64_t gauge_requests(void *arg)
-{
-	return (int64_t)((struct proxy *)arg)->flow->stats.requests;
-}
-
-static int64_t gauge_buffers(void *arg)
-{
-	return (int64_t)buf_pool_used(((struct proxy *)arg)->env.bufs);
-}
-
-static int64_t gauge_pool_conns(void *arg)
-{
-	return (int64_t)pools_conns(((struct proxy *)arg)->flow->pools);
-}
-
-static int64_t gauge_learned(void *arg)
-{
-	return (int64_t)learned_count(((struct proxy *)arg)->flow->learned);
-}
-
-static int64_t count_log_dropped(void *arg)
-{
-	return (int64_t)log_dropped(((struct proxy *)arg)->env.log);
-}
-
-static int64_t count_starved(void *arg)
-{
-	const struct proxy *p = arg;
-	uint64_t n = 0;
-	for (int i = 0; i < 2; i++) {
-		n += p->inbound[i] != NULL ? listener_starved(p->inbound[i]) : 0;
-		n += p->outbound[i] != NULL ? listener_starved(p->outbound[i]) : 0;
-	}
-	return (int64_t)n;
-}
-
-static int64_t count_state_refused(void *arg)
-{
-	return (int64_t)((struct proxy *)arg)->state_refused;
-}
-
-static void add_gauges(struct proxy *p)
-{
-	static const struct {
-		const char *name;
-		enum metric_kind kind;
-		const char *help;
-		metric_read_fn *fn;
-	} rows[] = {
-		{"weft_state_age_seconds", METRIC_GAUGE,
-			"Age of the configuration in force; -1: none.", gauge_state_age},
-		{"weft_certificate_expiry_seconds", METRIC_GAUGE,
-			"Seconds until the own leaf expires; -1: none.", gauge_leaf_expiry},
-		{"weft_connections_open", METRIC_GAUGE, "Downstream connections.", gauge_conns},
-		{"weft_requests_in_flight", METRIC_GAUGE, "Requests that have not ended.",
-			gauge_requests},
-		{"weft_buffer_bytes", METRIC_GAUGE, "Bytes of all buffers in use.", gauge_buffers},
-		{"weft_upstream_connections_open", METRIC_GAUGE, "Pooled upstream connections.",
-			gauge_pool_conns},
-		{"weft_learned_destinations", METRIC_GAUGE,
-			"Destinations whose server spoke first.", gauge_learned},
-		{"weft_log_dropped_total", METRIC_COUNTER,
-			"Log lines that the descriptor did not take.", count_log_dropped},
-		{"weft_accepts_starved_total", METRIC_COUNTER,
-			"Accepts put off because descriptors ran out.", count_starved},
-		{"weft_state_refused_total", METRIC_COUNTER, "State files that did not validate.",
-			count_state_refused},
-	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		metrics_add_callback(p->metrics, rows[i].name, rows[i].kind, rows[i].help,
-			rows[i].fn, p);
-}
 
 /* -- configuration
  * ---------------------------------------------------------------------------------------------- */
@@ -156,11 +36,15 @@ int proxy_set_snapshot(struct proxy *p, struct snapshot *snap, char *err, size_t
 void proxy_reload(struct proxy *p)
 {
 	struct snapshot *snap;
+	if (p->live != NULL) {
+		live_kick(p->live);
+		return;
+	}
 	/* A file that is older than max-stale is still better than none for what is open; flow
 	 * refuses new connections then. */
 	struct state_expect expect = {.trust_domain = str_from(p->params->trust_domain),
 		.pod_uid = str_from(p->params->pod_uid),
-		.now = wall_s(p)};
+		.now = proxy_wall_s(p)};
 	char err[sizeof(p->state_error)];
 	int e = state_load(p->params->state, &expect, rng_next(p->env.rng), &snap, err,
 		sizeof(err));
@@ -186,6 +70,11 @@ static void on_state_changed(void *arg)
 	proxy_reload(OBJ_CAST(struct proxy, PROXY_MAGIC, arg));
 }
 
+static bool own_leaf_expired(const struct proxy *p)
+{
+	return cert_chain_leaf(p->flow->snap->chain)->not_after < proxy_wall_s(p);
+}
+
 bool proxy_ready(const struct proxy *p, struct buf *reasons)
 {
 	size_t before = buf_len(reasons);
@@ -193,12 +82,16 @@ bool proxy_ready(const struct proxy *p, struct buf *reasons)
 		buf_printf(reasons, "draining\n");
 	if (!p->started)
 		buf_printf(reasons, "listeners are not open yet\n");
-	if (p->flow->snap == NULL)
-		buf_printf(reasons, "no configuration: %s\n", p->state_error);
-	else if (flow_stale(p->flow))
+	if (p->flow->snap != NULL && flow_stale(p->flow))
 		buf_printf(reasons, "the configuration is older than max-stale\n");
-	else if (cert_chain_leaf(p->flow->snap->chain)->not_after < wall_s(p))
+	if (p->live != NULL) {
+		if (p->flow->snap == NULL || own_leaf_expired(p))
+			live_reasons(p->live, reasons);
+	} else if (p->flow->snap == NULL) {
+		buf_printf(reasons, "no configuration: %s\n", p->state_error);
+	} else if (own_leaf_expired(p)) {
 		buf_printf(reasons, "the own certificate has expired\n");
+	}
 	return buf_len(reasons) == before;
 }
 
@@ -224,6 +117,7 @@ static void on_done(void *arg)
 		return;
 	}
 	loop_timer_stop(&p->deadline);
+	live_free(&p->live);
 	if (p->done != NULL)
 		p->done(p->done_arg);
 }
@@ -335,7 +229,7 @@ struct proxy *proxy_new(const struct proxy_env *env, const struct sidecar_params
 	p->done_arg = done_arg;
 	p->metrics = metrics_new(MAX_SERIES, rng_next(env->rng));
 	p->flow = flow_new(&fe, params, p->metrics, params->access_log ? env->log : NULL);
-	add_gauges(p);
+	proxy_add_gauges(p);
 	loop_timer_init(&p->housekeeping, env->loop, on_housekeeping, p);
 	loop_timer_init(&p->min_drain, env->loop, on_min_drain, p);
 	loop_timer_init(&p->orphans, env->loop, on_done, p);
@@ -382,7 +276,8 @@ static void describe(void *arg, struct json *j)
 	size_t n;
 	const struct param *table = sidecar_params_table(&n);
 	json_key_bool(j, "draining", p->draining);
-	json_key_str(j, "state_error", str_from(p->state_error));
+	json_key_str(j, "state_error",
+		p->live != NULL ? live_refusal(p->live) : str_from(p->state_error));
 	json_key(j, "parameters");
 	json_object(j);
 	for (size_t i = 0; i < n; i++) {
@@ -392,6 +287,12 @@ static void describe(void *arg, struct json *j)
 			json_key_str(j, table[i].flag, str_from(value));
 	}
 	json_object_end(j);
+	if (p->live != NULL) {
+		json_key(j, "control_plane");
+		json_object(j);
+		live_describe(p->live, j);
+		json_object_end(j);
+	}
 	if (p->flow->snap != NULL)
 		dump_snapshot(j, p->flow->snap);
 }
@@ -399,6 +300,38 @@ static void describe(void *arg, struct json *j)
 static bool ready_fn(void *arg, struct buf *reasons)
 {
 	return proxy_ready(arg, reasons);
+}
+
+static int in_force(void *arg, struct snapshot *snap, char *err, size_t size)
+{
+	return proxy_set_snapshot(OBJ_CAST(struct proxy, PROXY_MAGIC, arg), snap, err, size);
+}
+
+static int make_live(struct proxy *p, char *err, size_t size)
+{
+	struct live_config cfg = {
+		.http = {.loop = p->env.loop, .bufs = p->env.bufs, .arenas = p->env.arenas},
+		.net = p->env.net,
+		.log = p->env.log,
+		.rng = p->env.rng,
+		.mark = p->env.mark,
+		.params = p->params,
+		.metrics = p->metrics,
+		.flow = p->flow,
+		.in_force = in_force,
+		.arg = p};
+	return p->params->control_plane[0] != '\0' ? live_new(&cfg, &p->live, err, size) : 0;
+}
+
+/* From the control plane, or from a file that somebody else writes. */
+static void start_configuration(struct proxy *p)
+{
+	if (p->live != NULL) {
+		live_start(p->live);
+	} else if (p->params->state[0] != '\0') {
+		proxy_reload(p);
+		p->watch = watch_start(p->env.loop, p->params->state, on_state_changed, p);
+	}
 }
 
 int proxy_start(struct proxy *p, char *err, size_t size)
@@ -411,7 +344,9 @@ int proxy_start(struct proxy *p, char *err, size_t size)
 		.ready = ready_fn,
 		.describe = describe};
 	struct http_env http = {.loop = p->env.loop, .bufs = p->env.bufs, .arenas = p->env.arenas};
-	int e = endpoints_open(&http, p->env.net, &ec, &p->endpoints, err, size);
+	int e = make_live(p, err, size);
+	if (e == 0)
+		e = endpoints_open(&http, p->env.net, &ec, &p->endpoints, err, size);
 	if (e == 0)
 		e = open_pair(p, (uint16_t)p->params->outbound_port, true, outbound_accept,
 			p->outbound, err, size);
@@ -422,10 +357,7 @@ int proxy_start(struct proxy *p, char *err, size_t size)
 		return e;
 	p->started = true;
 	loop_timer_start(&p->housekeeping, HOUSEKEEPING_NS);
-	if (p->params->state[0] != '\0') {
-		proxy_reload(p);
-		p->watch = watch_start(p->env.loop, p->params->state, on_state_changed, p);
-	}
+	start_configuration(p);
 	log_at(p->env.log, LOG_INFO, "proxy", "listening", LOG_Z("version", process_version()),
 		LOG_U("inbound", p->params->inbound_port),
 		LOG_U("outbound", p->params->outbound_port), LOG_U("admin", p->params->admin_port),
@@ -456,6 +388,7 @@ void proxy_free(struct proxy **pp)
 	loop_timer_stop(&p->deadline);
 	close_listeners(p->inbound);
 	close_listeners(p->outbound);
+	live_free(&p->live);
 	watch_stop(&p->watch);
 	endpoints_close(&p->endpoints);
 	flow_free(&p->flow);

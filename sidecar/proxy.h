@@ -32,13 +32,14 @@ typedef void proxy_done_fn(void *arg);
 /* done (may be NULL) is called once, when a drain or quit has nothing left to wait for. */
 struct proxy *proxy_new(const struct proxy_env *env, const struct sidecar_params *params,
 	proxy_done_fn *done, void *done_arg);
-/* Opens listeners and endpoints, loads the state file and watches it. 0 or ERR_* with text for
- * people in err. */
+/* Opens listeners and endpoints, loads the state file and watches it, or lives from the control
+ * plane where there is one. 0 or ERR_* with text for people in err. */
 int proxy_start(struct proxy *p, char *err, size_t size);
 /* Puts a snapshot in force (takes a reference); for tests and for the state file. 0 or ERR_INVAL.
  */
 int proxy_set_snapshot(struct proxy *p, struct snapshot *snap, char *err, size_t size);
-/* Reads the state file again; what does not validate is refused whole and the old one stays. */
+/* Reads the state file again; what does not validate is refused whole and the old one stays. With a
+ * control plane: what waits after a failure is tried at once. */
 void proxy_reload(struct proxy *p);
 /* Rule 18: not ready at once, inbound still accepted for min-drain, then out when idle or before
  * the grace period ends. */

@@ -126,6 +126,12 @@ static void describe_keys(const struct discovery *d, struct json *j)
 	json_array_end(j);
 }
 
+void discovery_stats(const struct discovery *d, struct discovery_stats *out)
+{
+	*out = (struct discovery_stats){
+		.rejections = d->res.refused, .subscriptions = map_count(d->keys.by)};
+}
+
 void discovery_describe(const struct discovery *d, struct json *j)
 {
 	describe_stream(d, j);

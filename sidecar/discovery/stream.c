@@ -105,6 +105,8 @@ static void on_end(void *arg, struct grpc_call *c, const struct grpc_end *end)
 	snprintf(s->failure, sizeof(s->failure), "%s%s%.*s", grpc_status_name(end->status),
 		end->message.n > 0 ? ": " : "", STR_ARG(end->message));
 	stream_failed(d, end->status == GRPC_RESOURCE_EXHAUSTED);
+	if (!end->local && end->status == GRPC_UNAUTHENTICATED && d->cfg.user->refused != NULL)
+		d->cfg.user->refused(d->cfg.arg);
 }
 
 static const struct grpc_call_events events = {

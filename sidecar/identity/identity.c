@@ -16,6 +16,7 @@
 
 #define IDENTITY_MAGIC 0x6964656eu
 #define SKEW_S 60
+#define REFUSED_NS (30 * NS_PER_S) /* between new sessions for one refused elsewhere */
 
 /* What an attempt is authenticated by. */
 enum proof { PROOF_SESSION, PROOF_TOKEN, PROOF_NONE };
@@ -35,6 +36,7 @@ struct identity {
 	struct grpc_call *call; /* the attempt that is under way */
 	enum proof proof;       /* its, or the last one's */
 	bool distrust_session;  /* it was refused: the next attempt begins with the token */
+	uint64_t refused_at;    /* loop time of identity_refused; 0: never */
 	struct schedule schedule;
 	struct loop_timer due; /* the next attempt */
 	char error[512];       /* of the last attempt; empty: it succeeded, or there was none */
@@ -219,9 +221,10 @@ static void on_refused(struct identity *i, const struct grpc_end *end)
 	struct str failure = grpc_channel_failure(i->cfg.channel);
 	char text[sizeof(i->error)];
 	if (end->local) {
-		struct str why = failure.n > 0 ? failure : end->message;
-		snprintf(text, sizeof(text), "the control plane was not reached: %.*s",
-			STR_ARG(why));
+		bool more = failure.n > 0 && !str_eq(failure, end->message);
+		snprintf(text, sizeof(text), "the control plane was not reached: %.*s%s%.*s%s",
+			STR_ARG(end->message), more ? " (" : "", more ? (int)failure.n : 0,
+			more ? failure.p : "", more ? ")" : "");
 		fail(i, "unreachable", text);
 		return;
 	}
@@ -345,8 +348,11 @@ void identity_kick(struct identity *i)
 
 void identity_refused(struct identity *i)
 {
-	if (!i->started || i->call != NULL || i->schedule.failures > 0)
+	uint64_t now = loop_now(i->cfg.loop);
+	bool again = i->refused_at != 0 && now - i->refused_at < REFUSED_NS;
+	if (!i->started || i->call != NULL || i->schedule.failures > 0 || again)
 		return;
+	i->refused_at = now;
 	i->distrust_session = true;
 	fail(i, "refused", "the control plane does not know this pod's session any more");
 }

@@ -12,6 +12,11 @@ struct snapshot *snapshot_ref(struct snapshot *s)
 	return s;
 }
 
+void snapshot_renew(struct snapshot *s, int64_t written_at)
+{
+	s->written_at = written_at;
+}
+
 void snapshot_unref(struct snapshot **sp)
 {
 	struct snapshot *s = *sp;

@@ -111,6 +111,9 @@ struct snapshot {
 
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot **s);
+/* Whoever wrote it says that it still holds at that time (seconds since the epoch): the one thing
+ * of it that ever changes. */
+void snapshot_renew(struct snapshot *s, int64_t written_at);
 
 const struct mesh_service *snapshot_service(const struct snapshot *s, const struct addr *vip);
 const struct mesh_pod *snapshot_pod(const struct snapshot *s, const struct addr *ip);
