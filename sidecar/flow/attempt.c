@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "sidecar/flow/find.h"
 #include "sidecar/flow/request.h"
 
 static void request_up_gone(struct request *r);
@@ -117,6 +118,8 @@ static void on_pool_ready(void *arg, struct http_stream *up, bool reused,
 		if (failure->verdict != CERT_GOOD)
 			telemetry_refused(r->flow->telemetry, r->span.direction,
 				cert_verdict_label(failure->verdict));
+		if (cert_is_stranger(failure->verdict))
+			lookup_refresh(r->flow, &r->dest);
 		note_failure(r, a, failure->reason);
 		attempt_release(a);
 		attempt_failed(r, failure->reason, failure->text);
@@ -196,6 +199,8 @@ void attempt_failed(struct request *r, int reason, const char *text)
 	r->last_reason = reason;
 	snprintf(r->last_text, sizeof(r->last_text), "%s", text);
 	if (!may_retry(r, reason)) {
+		if (is_unreachable(reason))
+			lookup_refresh(r->flow, &r->dest);
 		request_fail(r, reason, r->last_text);
 		return;
 	}

@@ -2,6 +2,7 @@
  * Life of a downstream connection: made at accept, ended once. Owns what the connection is made of
  * at each state; inbound.c and outbound.c move it along.
  */
+#include "sidecar/flow/find.h"
 #include "sidecar/flow/raw.h"
 
 #include <stdio.h>
@@ -52,6 +53,7 @@ struct conn *conn_new(struct flow *f, enum span_direction direction, struct io *
 	c->flow = f;
 	c->snap = snapshot_ref(f->snap);
 	c->generation = f->generation;
+	c->rules = f->rules_generation;
 	c->direction = direction;
 	c->state = CONN_ACCEPTED;
 	c->accepted_ns = flow_now(f);
@@ -74,6 +76,7 @@ static void conn_free(void *p)
 	snapshot_unref(&c->snap);
 	cert_chain_unref(&c->peer_chain);
 	mem_free(c->peer_id);
+	mem_free(c->labels);
 	mem_free(c);
 }
 
@@ -158,6 +161,15 @@ void conn_keep_chain(struct conn *c, const struct io *io)
 	if (chain != NULL)
 		c->peer_chain = cert_chain_ref((struct cert_chain *)(uintptr_t)chain);
 	c->trusted_at = c->flow->generation;
+}
+
+void conn_let_go(struct conn *c)
+{
+	enum dest_kind kind = c->dest.kind;
+	ASSERT(c->connect == NULL && c->detect == NULL);
+	c->dest = (struct dest){.kind = kind, .addr = c->orig};
+	c->endpoint = NULL;
+	snapshot_unref(&c->snap);
 }
 
 void conn_fill_span(const struct conn *c, const struct snapshot *snap, const struct dest *dest,

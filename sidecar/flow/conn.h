@@ -43,8 +43,10 @@ struct conn {
 	struct obj_head obj;
 	struct list_node node;
 	struct flow *flow;
-	struct snapshot *snap; /* reference: what was in force at accept, or later (conn_refresh) */
-	uint32_t generation;   /* of the configuration that it was last judged under */
+	struct snapshot *snap; /* reference: what was in force at accept, or later (conn_refresh);
+				  NULL once it relays or serves: it may do so for long */
+	uint32_t generation;   /* of the configuration that it was last looked at under */
+	uint32_t rules;        /* flow->rules_generation that it was last judged under */
 	enum span_direction direction;
 	enum conn_state state;
 	uint64_t accepted_ns, decided_ns;
@@ -85,6 +87,7 @@ struct conn {
 	struct balance_load *load;
 	struct loop_timer timer;
 	struct span span; /* raw TCP */
+	char *labels;     /* what the span borrowed from snap; owned */
 	bool span_open;
 	int abort_reason; /* raw TCP: why we ended it; 0: we did not */
 };
@@ -104,6 +107,8 @@ void conn_push_back(struct conn *c, struct buf *bytes);
 /* Takes the configuration in force, where nothing is borrowed from the one before: no endpoint is
  * chosen and no span is open. */
 void conn_refresh(struct conn *c);
+/* It needs its snapshot no more: nothing is to be borrowed from that any longer. */
+void conn_let_go(struct conn *c);
 /* References the chain that the peer of io presented. */
 void conn_keep_chain(struct conn *c, const struct io *io);
 /* Fills the span's facts that both flows know; slices are borrowed from snap and the connection. */
@@ -127,19 +132,6 @@ enum cert_verdict flow_judge_chain(const struct flow *f, const struct cert_chain
 /* session.c: serves HTTP on c->io. */
 void session_start(struct conn *c, enum http_version version);
 
-/* lookup.c */
-/* Finds c->dest, waiting for it where need be; outbound_start follows, perhaps from inside. */
-void lookup_start(struct conn *c);
-/* Which destination c->orig is, as far as is known now; what is not known is asked for, and refused
- * with reason discovery for the time being: true then. */
-bool lookup_find(struct conn *c, const struct snapshot *s, struct dest *out);
-/* Waits no more. */
-void lookup_leave(struct conn *c);
-/* The destination is not used by it any more. */
-void lookup_unuse(struct conn *c);
-
-/* outbound.c: c->dest is known, or refused. */
-void outbound_start(struct conn *c);
 /* outbound.c: the client is silent; dials where the server may speak first. */
 void outbound_speculate(struct conn *c);
 /* outbound.c: the target of a raw TCP connection to the destination. 0 or a mesh reason; picks an

@@ -12,6 +12,7 @@
 #include "sidecar/flow/request.h"
 
 #define SERVICE_KEY_MAX 512
+#define SWEEP_LEAST 256
 
 /* -- balance state
  * --------------------------------------------------------------------------------------------- */
@@ -54,7 +55,8 @@ struct balance_state *flow_service_state(struct flow *f, const struct mesh_servi
 	return s;
 }
 
-/* Endpoints that no longer exist and carry nothing give their state back. */
+/* Endpoints that no longer exist and carry nothing give their state back. Not at each change: who
+ * comes back finds what was known of him, and a walk through all is for many. */
 static void sweep_loads(struct flow *f, const struct snapshot *snap)
 {
 	struct map *keep = map_new(1);
@@ -92,6 +94,15 @@ static void sweep_services(struct flow *f, const struct snapshot *snap)
 			mem_free(value);
 		}
 	map_free(&keep);
+}
+
+static void sweep(struct flow *f, const struct snapshot *snap)
+{
+	if (map_count(f->loads) + map_count(f->services) < f->sweep_at)
+		return;
+	sweep_loads(f, snap);
+	sweep_services(f, snap);
+	f->sweep_at = SWEEP_LEAST + 2 * (map_count(f->loads) + map_count(f->services));
 }
 
 static void free_values(struct map **m)
@@ -173,6 +184,7 @@ struct flow *flow_new(const struct flow_env *env, const struct sidecar_params *p
 	f->learned = learned_new(rng_next(env->rng));
 	f->loads = map_new(rng_next(env->rng));
 	f->services = map_new(rng_next(env->rng));
+	f->sweep_at = SWEEP_LEAST;
 	return f;
 }
 
@@ -206,6 +218,13 @@ bool flow_stale(const struct flow *f)
 	return age > 0 && f->snap != NULL && now - f->snap->written_at > (int64_t)(age / NS_PER_S);
 }
 
+bool flow_expired(const struct flow *f)
+{
+	return f->snap != NULL &&
+		(int64_t)(loop_wall(f->env.http.loop) / NS_PER_S) >
+		cert_chain_leaf(f->snap->chain)->not_after;
+}
+
 /* -- configuration
  * -----------------------------------------------------------------------------------------------
  */
@@ -232,10 +251,16 @@ static bool same_bundle(const struct snapshot *a, const struct snapshot *b)
 	return strcmp(cert_bundle_epoch(a->bundle), cert_bundle_epoch(b->bundle)) == 0;
 }
 
-int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t size)
+static bool same_rules(const struct snapshot *a, const struct snapshot *b)
+{
+	return memcmp(a->rules, b->rules, sizeof(a->rules)) == 0;
+}
+
+/* Handshakes and connections that run keep the old contexts; new ones are made under the new
+ * identity. */
+static int set_identity(struct flow *f, const struct snapshot *snap, char *err, size_t size)
 {
 	struct tls_ctx *server, *client;
-	struct snapshot *old = f->snap;
 	int e = make_ctx(f, snap, TLS_SERVER, &server, err, size);
 	if (e != 0)
 		return e;
@@ -244,27 +269,33 @@ int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t s
 		tls_ctx_unref(&server);
 		return e;
 	}
+	tls_ctx_unref(&f->server_ctx);
+	tls_ctx_unref(&f->client_ctx);
+	f->server_ctx = server;
+	f->client_ctx = client;
+	pools_retire(f->pools, f->client_ctx);
+	return 0;
+}
+
+int flow_set_snapshot(struct flow *f, struct snapshot *snap, char *err, size_t size)
+{
+	struct snapshot *old = f->snap;
+	bool bundle = old == NULL || !same_bundle(old, snap);
+	if (bundle || !same_chain(old, snap)) {
+		int e = set_identity(f, snap, err, size);
+		if (e != 0)
+			return e;
+	}
 	f->snap = snapshot_ref(snap);
 	f->generation++;
-	if (old == NULL || !same_bundle(old, snap))
+	if (bundle)
 		f->trust_generation = f->generation;
-	if (old == NULL || !same_chain(old, snap) || !same_bundle(old, snap)) {
-		/* Handshakes and connections that run keep the old contexts; new ones are made
-		 * under the new identity. */
-		tls_ctx_unref(&f->server_ctx);
-		tls_ctx_unref(&f->client_ctx);
-		f->server_ctx = server;
-		f->client_ctx = client;
-		pools_retire(f->pools, f->client_ctx);
-	} else {
-		tls_ctx_unref(&server);
-		tls_ctx_unref(&client);
-	}
+	if (bundle || !same_rules(old, snap))
+		f->rules_generation = f->generation;
 	if (old != NULL) {
 		loop_defer(&f->judge);
 		lookup_again(f);
-		sweep_loads(f, snap);
-		sweep_services(f, snap);
+		sweep(f, snap);
 		snapshot_unref(&old);
 	}
 	return 0;

@@ -46,6 +46,7 @@ struct flow {
 	struct snapshot *snap;     /* in force; NULL before the first */
 	uint32_t generation;       /* counts snapshots */
 	uint32_t trust_generation; /* the last one whose bundle differed from the one before */
+	uint32_t rules_generation; /* the last one that differed in more than destinations */
 	struct loop_task judge;    /* goes on with judging what is open */
 	struct tls_ctx *server_ctx, *client_ctx;
 	struct connect_env connect;
@@ -54,6 +55,7 @@ struct flow {
 	struct learned *learned;
 	struct map *loads;    /* endpoint key -> struct balance_load */
 	struct map *services; /* service key -> struct balance_state */
+	size_t sweep_at;      /* entries of both that are worth a look who still needs them */
 	struct list conns;    /* struct conn; in front those not judged under snap yet */
 	struct lookup lookup; /* ask is NULL: nothing but the snapshot is ever known */
 	struct list waiting;  /* struct conn whose destination was asked for, and ... */
@@ -109,6 +111,8 @@ void flow_on_quiet(void *flow);
 void flow_free_requests(struct flow *f);
 /* The configuration is older than max-stale. */
 bool flow_stale(const struct flow *f);
+/* The own leaf is over: nobody would believe it, so nothing is begun with it. */
+bool flow_expired(const struct flow *f);
 
 /* Accept functions of the two listeners; arg is the flow. */
 void inbound_accept(void *arg, struct io *io);

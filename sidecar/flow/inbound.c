@@ -182,6 +182,11 @@ static void on_tls(void *arg, struct io *io, const struct tls_failure *failure)
 	struct io_info info = {0};
 	uint32_t begun = c->trusted_at;
 	c->handshake = NULL;
+	if (flow_expired(c->flow)) { /* whatever the peer thinks of it */
+		io_close(&io, true);
+		conn_refuse(c, MESH_OWN_CERTIFICATE, NULL, failure != NULL ? failure->text : NULL);
+		return;
+	}
 	if (io == NULL) {
 		bool cert = failure->verdict != CERT_GOOD;
 		conn_refuse(c, cert ? MESH_PEER_CERTIFICATE : MESH_HANDSHAKE,

@@ -70,6 +70,43 @@ static struct objection judge_inbound(struct conn *c)
 	return (struct objection){0};
 }
 
+static struct objection judge_endpoint(const struct snapshot *s, const struct dest *d,
+	const struct mesh_endpoint *ep)
+{
+	struct dest_hop hop;
+	int reason = dest_hop(s, d, ep, &hop);
+	if (reason == MESH_NOT_MESHED)
+		return (struct objection){reason, NULL, "the mode is STRICT now"};
+	if (hop.secure)
+		return (struct objection){MESH_MESHED_NOW, NULL, "a new connection uses TLS"};
+	return (struct objection){0};
+}
+
+/* Rule 2, for what went out in plaintext and goes on: not to whoever has a sidecar by now, not to a
+ * STRICT endpoint without one. to: where it goes; NULL: it is not plaintext. */
+static struct objection judge_plain(const struct flow *f, const struct addr *orig,
+	const struct addr *to)
+{
+	struct dest d;
+	if (to == NULL)
+		return (struct objection){0};
+	dest_find(f->snap, orig, true, &d);
+	if (d.kind == DEST_POD)
+		return judge_endpoint(f->snap, &d, &d.pod->endpoint);
+	if (d.kind == DEST_REFUSED && d.reason == MESH_REGISTRY_ONLY)
+		return (struct objection){d.reason, NULL, "the policy came later"};
+	for (size_t i = 0; d.kind == DEST_SERVICE && i < d.service->n_endpoints; i++) {
+		const struct mesh_endpoint *ep = &d.service->endpoints[i];
+		bool this = addr_eq_ip(to, &ep->v4) || addr_eq_ip(to, &ep->v6);
+		/* Passed on to a service, it has gone to nobody knows which. */
+		struct objection o = this || addr_eq_ip(to, orig) ? judge_endpoint(f->snap, &d, ep)
+								  : (struct objection){0};
+		if (o.reason != 0)
+			return o;
+	}
+	return (struct objection){0};
+}
+
 /* -- what becomes of it
  * ------------------------------------------------------------------------------------------
  */
@@ -129,6 +166,14 @@ static bool upstream_is_good(void *arg, const struct cert_chain *chain, uint32_t
 	return false;
 }
 
+/* Where the plaintext of a raw connection goes; NULL: it is none, or goes nowhere yet. */
+static const struct addr *plain_upstream(const struct conn *c)
+{
+	bool plain =
+		c->dest.kind == DEST_PASSTHROUGH || (c->endpoint != NULL && !c->endpoint->meshed);
+	return plain ? &c->span.upstream : NULL;
+}
+
 /* A client that is still silent is decided on when it speaks. But what waits for it may not wait
  * any longer: an application's connection for one in plaintext, an upstream whose certificate is
  * refused now. The latter may have been about to speak, so another one is dialled. */
@@ -141,7 +186,8 @@ static void rejudge_silent(struct conn *c)
 			raw_drop(c);
 		return;
 	}
-	if (upstream_is_good(c->flow, c->peer_chain, c->trusted_at)) {
+	if (judge_plain(c->flow, &c->orig, plain_upstream(c)).reason == 0 &&
+		upstream_is_good(c->flow, c->peer_chain, c->trusted_at)) {
 		c->trusted_at = c->flow->generation;
 		return;
 	}
@@ -163,9 +209,47 @@ static void rejudge_inbound(struct conn *c)
 		conn_refuse(c, o.reason, o.label, o.detail);
 }
 
-static void rejudge_conn(struct conn *c)
+/* What is dialled in plaintext may be about to be sent what it must not have. */
+static void rejudge_dialling(struct conn *c)
 {
-	struct objection o;
+	struct objection o = judge_plain(c->flow, &c->orig, plain_upstream(c));
+	if (o.reason == 0)
+		return;
+	say(c, &o);
+	conn_end(c, o.reason, o.detail, true);
+}
+
+static void rejudge_relay(struct conn *c)
+{
+	const struct addr *to = c->span.tls ? NULL : &c->span.upstream;
+	struct objection o = judge_plain(c->flow, &c->orig, to);
+	if (o.reason == 0)
+		o = judge_peer(c);
+	if (o.reason != 0)
+		refuse_relay(c, &o);
+}
+
+/* Those that go out in plaintext, of a client whose other requests may go elsewhere. */
+static void rejudge_requests(struct conn *c)
+{
+	LIST_EACH(&c->requests, n)
+	{
+		struct request *r = CONTAINER_OF(n, struct request, node);
+		const struct attempt *a = r->cur;
+		bool plain = c->direction == SPAN_OUTBOUND && a != NULL && a->target.ctx == NULL &&
+			!a->target.self && !r->failed;
+		struct objection o = judge_plain(c->flow, &c->orig, plain ? &a->target.to : NULL);
+		if (o.reason != 0)
+			request_fail(r, o.reason, o.detail);
+		request_let_go(r);
+	}
+}
+
+/* Rules and trust are the same for all connections; what is sent in plaintext hangs on its
+ * destination alone. */
+static void rejudge_conn(struct conn *c, bool rules)
+{
+	bool inbound = c->direction == SPAN_INBOUND;
 	switch (c->state) {
 	case CONN_ACCEPTED:
 	case CONN_LOOKUP:
@@ -177,21 +261,20 @@ static void rejudge_conn(struct conn *c)
 		return;
 	case CONN_INNER:
 	case CONN_CONNECT:
-		if (c->direction == SPAN_INBOUND)
+		if (!inbound)
+			rejudge_dialling(c); /* whom it reaches is judged when it has */
+		else if (rules)
 			rejudge_inbound(c);
-		return; /* what connects is judged when it has */
+		return;
 	case CONN_RELAY:
-		if (c->direction == SPAN_INBOUND) {
+		if (!inbound)
+			rejudge_relay(c);
+		else if (rules)
 			rejudge_inbound(c);
-			return;
-		}
-		o = judge_peer(c);
-		if (o.reason != 0)
-			refuse_relay(c, &o);
 		return;
 	case CONN_HTTP:
-		conn_refresh(c); /* so that it keeps no old configuration alive */
-		if (c->direction == SPAN_INBOUND)
+		rejudge_requests(c);
+		if (inbound && rules)
 			rejudge_inbound(c);
 		return;
 	}
@@ -206,10 +289,12 @@ static bool rejudge_next(struct flow *f)
 	struct conn *c = CONTAINER_OF(n, struct conn, node);
 	if (c->generation == f->generation)
 		return false;
+	bool rules = c->rules != f->rules_generation;
 	c->generation = f->generation;
+	c->rules = f->rules_generation;
 	list_remove(n);
 	list_append(&f->conns, n);
-	rejudge_conn(c);
+	rejudge_conn(c, rules);
 	return true;
 }
 
@@ -218,7 +303,7 @@ void flow_on_judge(void *arg)
 	struct flow *f = arg;
 	const struct clock *clock = loop_clock(f->env.http.loop);
 	uint64_t begun = clock_mono(clock);
-	while (rejudge_next(f) || pools_judge(f->pools, f->generation, upstream_is_good, f)) {
+	while (rejudge_next(f) || pools_judge(f->pools, f->rules_generation, upstream_is_good, f)) {
 		if (clock_mono(clock) - begun >= SLICE_NS) {
 			loop_next_turn(&f->judge);
 			return;

@@ -5,7 +5,7 @@
  * flow; called by outbound.c and request.c.
  */
 #include "lib/base/log.h"
-#include "sidecar/flow/conn.h"
+#include "sidecar/flow/find.h"
 
 /* -- what is in use
  * ------------------------------------------------------------------------------------------
@@ -71,6 +71,13 @@ bool lookup_find(struct conn *c, const struct snapshot *s, struct dest *out)
 	}
 	c->unknown = "the control plane is not there to be asked, or no more may be asked for";
 	return false;
+}
+
+void lookup_refresh(const struct flow *f, const struct dest *d)
+{
+	struct addr ip = addr_with_port(&d->addr, 0);
+	if (f->lookup.ask != NULL && (d->service != NULL || d->pod != NULL))
+		f->lookup.refresh(f->lookup.arg, &ip);
 }
 
 /* -- who waits

@@ -4,6 +4,7 @@
  * HTTP session or byte relay. A server may speak first, so a silent client gets a speculative
  * upstream (raw.c); only bytes of the server make it opaque.
  */
+#include "sidecar/flow/find.h"
 #include "sidecar/flow/raw.h"
 
 /* -- 1. a destination that can be ours
@@ -69,6 +70,8 @@ int outbound_tcp_target(struct conn *c, struct connect_target *out, const char *
 		ep = &c->dest.pod->endpoint;
 	if (reason == 0)
 		reason = dest_hop(c->snap, &c->dest, ep, &hop);
+	if (reason == 0 && hop.secure && !hop.self && flow_expired(c->flow))
+		reason = MESH_OWN_CERTIFICATE;
 	if (reason == MESH_DISCOVERY)
 		*detail = unknown(c);
 	if (reason != 0)

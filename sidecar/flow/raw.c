@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "sidecar/flow/find.h"
 #include "sidecar/flow/raw.h"
 
 static void raw_dial(struct conn *c, const struct connect_target *target);
@@ -145,8 +146,12 @@ static void raw_failed(struct conn *c, const struct connect_failure *failure)
 		c->load->failed_until = flow_now(f) + f->params->eject_time;
 	if (failure->verdict != CERT_GOOD)
 		telemetry_refused(f->telemetry, c->direction, cert_verdict_label(failure->verdict));
+	if (c->direction == SPAN_OUTBOUND && cert_is_stranger(failure->verdict))
+		lookup_refresh(f, &c->dest);
 	if (try_elsewhere(c))
 		return;
+	if (c->direction == SPAN_OUTBOUND)
+		lookup_refresh(f, &c->dest);
 	if (c->state == CONN_CONNECT)
 		conn_end(c, failure->reason, failure->text, true);
 	else

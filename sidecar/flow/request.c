@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "lib/base/alloc.h"
+#include "sidecar/flow/find.h"
 
 typedef enum step_next step_fn(struct request *r);
 
@@ -40,7 +41,8 @@ static enum step_next step_authorise(struct request *r)
 	struct conn *c = r->conn;
 	if (c->direction != SPAN_INBOUND)
 		return NEXT_CONTINUE;
-	if (c->generation != r->flow->generation) { /* its turn to be judged again is yet to come */
+	if (c->rules !=
+		r->flow->rules_generation) { /* its turn to be judged again is yet to come */
 		inbound_judge(c, r->flow->snap);
 		snprintf(r->span.rule, sizeof(r->span.rule), "%s", c->rule);
 	}
@@ -107,8 +109,10 @@ static enum step_next pick_outbound(struct request *r, struct attempt *a)
 	struct dest_hop hop;
 	if (d->kind == DEST_SERVICE) {
 		a->endpoint = choose_endpoint(r, &why);
-		if (a->endpoint == NULL && r->last_reason != 0)
+		if (a->endpoint == NULL && r->last_reason != 0) {
+			lookup_refresh(r->flow, d);
 			return fail(r, r->last_reason, r->last_text);
+		}
 		if (a->endpoint == NULL)
 			return fail(r, why == PICK_STRICT ? MESH_NOT_MESHED : MESH_NO_ENDPOINTS,
 				pick_none_text(why));
@@ -116,6 +120,8 @@ static enum step_next pick_outbound(struct request *r, struct attempt *a)
 		a->endpoint = &d->pod->endpoint;
 	}
 	int reason = dest_hop(r->snap, d, a->endpoint, &hop);
+	if (reason == 0 && hop.secure && !hop.self && flow_expired(r->flow))
+		reason = MESH_OWN_CERTIFICATE;
 	if (reason != 0)
 		return fail(r, reason, NULL);
 	if (a->endpoint != NULL) {
@@ -312,6 +318,20 @@ static void on_down_end(void *arg, struct http_stream *s, enum reason reason)
 	list_remove(&r->starved_node);
 	r->conn = NULL;
 	request_down_gone(r);
+}
+
+void request_let_go(struct request *r)
+{
+	if (!r->committed || r->down == NULL || r->snap == NULL || r->snap == r->flow->snap)
+		return;
+	span_labels_keep(&r->span,
+		arena_alloc(stream_arena(r->down), span_labels_size(&r->span) + 1));
+	r->dest = (struct dest){.kind = r->dest.kind, .addr = r->dest.addr};
+	for (uint32_t i = 0; i < r->n_attempts; i++) {
+		r->attempts[i].endpoint = NULL;
+		r->attempts[i].target.id = r->attempts[i].target.uid = STR_NULL;
+	}
+	snapshot_unref(&r->snap);
 }
 
 static const struct http_stream_events down_events = {.on_head = on_down_head,

@@ -93,6 +93,10 @@ void attempt_drop(struct request *r, enum reason reason);
 /* Tries again where reason and body allow, else fails the request. */
 void attempt_failed(struct request *r, int reason, const char *text);
 
+/* request.c: its answer has begun, so it needs no configuration any more: a long one shall keep no
+ * old one alive. */
+void request_let_go(struct request *r);
+
 /* The downstream stream had its on_end: the request goes when its last upstream stream has had its
  * own. */
 void request_down_gone(struct request *r);

@@ -47,6 +47,7 @@ void session_start(struct conn *c, enum http_version version)
 	bool trusted = c->direction == SPAN_INBOUND && c->mesh_peer && c->verdict.allowed;
 	c->io = NULL;
 	conn_set_state(c, CONN_HTTP);
+	conn_let_go(c); /* requests have their own */
 	c->http = http_conn_new(&f->env.http, io, HTTP_SERVER, version, &f->down_limits, trusted,
 		&session_events, c);
 	bool leaves = upstream_retire_in(http_conn_io(c->http), &retire_in);

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "lib/base/alloc.h"
 #include "sidecar/flow/raw.h"
 
 static void name_endpoint(struct conn *c)
@@ -79,6 +80,9 @@ void tcp_relay(struct conn *c, struct io *up, struct buf *up_first)
 	c->span.upstream = info.peer;
 	c->span.upstream_ns = c->relay_started = flow_now(c->flow);
 	telemetry_tcp_opened(c->flow->telemetry, &c->span);
+	c->labels = mem_alloc(span_labels_size(&c->span) + 1);
+	span_labels_keep(&c->span, c->labels);
+	conn_let_go(c);
 	if (c->timer.loop != NULL)
 		loop_timer_stop(&c->timer);
 	conn_set_state(c, CONN_RELAY);

@@ -231,6 +231,7 @@ static int build_all(struct build *b, const Weft__Mesh__V1__State *st)
 		e = build_one(b, st->used[i], &seen);
 	if (e != 0)
 		return e;
+	build_rules(b, st);
 	b->resource = "(required)";
 	if (seen.workload == 0)
 		return build_fail(b, "workload", "the pod's own record is missing");

@@ -32,6 +32,8 @@ int build_protocol(struct build *b, Weft__Mesh__V1__Protocol in, enum mesh_proto
 int build_mtls(struct build *b, Weft__Mesh__V1__MtlsMode in, enum mesh_mtls fallback,
 	enum mesh_mtls *out);
 
+/* Fills in the digest of all that is no destination. */
+void build_rules(struct build *b, const Weft__Mesh__V1__State *st);
 int build_policy(struct build *b, const Weft__Mesh__V1__AuthorizationPolicy *in,
 	struct authz_policy *out);
 int build_workload(struct build *b, const Weft__Mesh__V1__Workload *in);

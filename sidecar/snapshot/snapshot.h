@@ -12,6 +12,7 @@
 #include "certs/chain.h"
 #include "lib/base/arena.h"
 #include "lib/base/map.h"
+#include "lib/crypto/crypto.h"
 #include "lib/net/addr.h"
 #include "sidecar/snapshot/policy.h"
 
@@ -100,10 +101,11 @@ struct snapshot {
 	size_t n_services;
 	struct mesh_pod *pods;
 	size_t n_pods;
-	size_t n_disputed;   /* addresses that two claim: neither has them */
-	struct map *by_vip;  /* addr with port 0 -> struct mesh_service */
-	struct map *by_pod;  /* addr with port 0 -> struct mesh_pod */
-	struct map *revoked; /* serial in lower-case hex -> itself */
+	size_t n_disputed;          /* addresses that two claim: neither has them */
+	struct map *by_vip;         /* addr with port 0 -> struct mesh_service */
+	struct map *by_pod;         /* addr with port 0 -> struct mesh_pod */
+	struct map *revoked;        /* serial in lower-case hex -> itself */
+	uint8_t rules[SHA256_SIZE]; /* the same where all but destinations is the same */
 	struct cert_chain *chain;
 	struct cert_key *key;
 	struct cert_bundle *bundle;

@@ -43,6 +43,11 @@ struct span {
 	char detail[224];                       /* more words for the log */
 };
 
+/* The strings that flow borrows from its configuration: their bytes in all, and a copy of them in
+ * dst, which is so large and outlives the span. */
+size_t span_labels_size(const struct span *s);
+void span_labels_keep(struct span *s, char *dst);
+
 struct telemetry;
 
 /* Families live in metrics (borrowed); log is the access log, NULL: off. */

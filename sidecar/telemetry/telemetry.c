@@ -85,6 +85,37 @@ static void count(struct telemetry *t, enum family f, const struct str *values, 
 	metric_add(metric_get(t->family[f], values, n), by);
 }
 
+#define LABELS 7
+
+static void find_labels(struct span *s, struct str *out[LABELS])
+{
+	out[0] = &s->source.workload;
+	out[1] = &s->source.ns;
+	out[2] = &s->source.identity;
+	out[3] = &s->dest.workload;
+	out[4] = &s->dest.ns;
+	out[5] = &s->dest.identity;
+	out[6] = &s->service;
+}
+
+size_t span_labels_size(const struct span *s)
+{
+	return s->source.workload.n + s->source.ns.n + s->source.identity.n + s->dest.workload.n +
+		s->dest.ns.n + s->dest.identity.n + s->service.n;
+}
+
+void span_labels_keep(struct span *s, char *dst)
+{
+	struct str *v[LABELS];
+	find_labels(s, v);
+	for (int i = 0; i < LABELS; i++) {
+		if (v[i]->n > 0)
+			memcpy(dst, v[i]->p, v[i]->n);
+		*v[i] = str_make(dst, v[i]->n);
+		dst += v[i]->n;
+	}
+}
+
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
 static void emit_request_metrics(struct telemetry *t, const struct span *s, uint64_t now)

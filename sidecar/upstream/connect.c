@@ -153,8 +153,8 @@ bool upstream_retire_in(const struct io *io, uint64_t *ns)
 		end = info.peer_not_after;
 	if (end == 0)
 		return false;
-	*ns = CONNECT_LEAST_LIFE;
-	if (end - RETIRE_MARGIN_S > now)
-		*ns = (uint64_t)(end - RETIRE_MARGIN_S - now) * NS_PER_S;
+	uint64_t left = end > now ? (uint64_t)(end - now) * NS_PER_S : 0;
+	uint64_t margin = left / 2 < RETIRE_MARGIN ? left / 2 : RETIRE_MARGIN;
+	*ns = left - margin > CONNECT_LEAST_LIFE ? left - margin : CONNECT_LEAST_LIFE;
 	return true;
 }

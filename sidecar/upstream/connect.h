@@ -44,14 +44,20 @@ struct connect_failure {
 	char text[224];
 };
 
+/* Who answered is good, but somebody else than was to be reached (rule 7). */
+static inline bool cert_is_stranger(enum cert_verdict v)
+{
+	return v == CERT_IDENTITY || v == CERT_POD_UID;
+}
+
 /* io is NULL on failure. Exactly once, never from inside connect_start. */
 typedef void connect_done_fn(void *arg, struct io *io, const struct connect_failure *failure);
 
 /*
- * How long an HTTP connection over io may take new requests: until RETIRE_MARGIN_S before the first
- * of both leaves expires. False where it has no leaves.
+ * How long an HTTP connection over io may take new requests: until RETIRE_MARGIN before the first
+ * of both leaves expires, or half of its time where that is shorter. False where it has no leaves.
  */
-#define RETIRE_MARGIN_S 60
+#define RETIRE_MARGIN (60 * NS_PER_S)
 /* What was just made, perhaps for lack of anything better, lives so long at least: an upgrade needs
  * the peer's SETTINGS first. */
 #define CONNECT_LEAST_LIFE NS_PER_S

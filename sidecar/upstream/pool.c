@@ -144,6 +144,27 @@ static void on_retire(void *arg)
 		http_conn_drain(pc->http);
 }
 
+/*
+ * Nobody answered, or somebody else. Who waits may go elsewhere; to wait for the connections that
+ * are busy is no help. Where the address is a stranger's now, what is open there takes no more.
+ */
+static void dial_failed(struct pool *pool, const struct connect_failure *failure)
+{
+	struct pool_failure f = {failure->reason, failure->verdict, failure->text};
+	bool stranger = cert_is_stranger(failure->verdict);
+	if (stranger)
+		pool_drain(pool);
+	if (pool->n_dialing == 0 || stranger)
+		waiters_fail(pool, &f);
+	pool_check_idle(pool);
+}
+
+void pool_drain(struct pool *pool)
+{
+	LIST_EACH(&pool->conns, n)
+	http_conn_drain(CONTAINER_OF(n, struct pool_conn, node)->http);
+}
+
 static void on_connected(void *arg, struct io *io, const struct connect_failure *failure)
 {
 	struct pool_conn *pc = OBJ_CAST(struct pool_conn, POOL_CONN_MAGIC, arg);
@@ -151,14 +172,9 @@ static void on_connected(void *arg, struct io *io, const struct connect_failure 
 	uint64_t retire_in;
 	pc->connect = NULL;
 	if (io == NULL) {
-		struct pool_failure f = {failure->reason, failure->verdict, failure->text};
 		pool->n_dialing--;
 		conn_remove(pc);
-		/* Who waits may go elsewhere; to wait for the connections that are busy is no
-		 * help. */
-		if (pool->n_dialing == 0)
-			waiters_fail(pool, &f);
-		pool_check_idle(pool);
+		dial_failed(pool, failure);
 		return;
 	}
 	pool->n_dialing--;

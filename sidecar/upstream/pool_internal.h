@@ -80,6 +80,8 @@ struct http_stream *pool_conn_open(struct pool_conn *pc, bool *reused);
 struct pool_wait *pool_wait_add(struct pool *pool, bool upgrade, pool_ready_fn *ready, void *arg);
 void pool_wait_remove(struct pool_wait *w);
 void pool_cancel_dials(struct pool *pool);
+/* Its connections finish what they carry and end. */
+void pool_drain(struct pool *pool);
 /* Puts the pool on the list of idle ones, or takes it off; a retired one goes. */
 void pool_check_idle(struct pool *pool);
 

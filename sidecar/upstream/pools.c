@@ -160,8 +160,7 @@ static void pool_retire(struct pool *pool)
 {
 	pool->retired = true;
 	pool_cancel_dials(pool);
-	LIST_EACH(&pool->conns, n)
-	http_conn_drain(CONTAINER_OF(n, struct pool_conn, node)->http);
+	pool_drain(pool);
 	if (pool->n_waiting > 0)
 		loop_defer(&pool->serve);
 	pool_check_idle(pool);

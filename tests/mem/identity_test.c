@@ -70,10 +70,15 @@ static void broken(struct pair *p, struct mesh_test_pod *bad, struct mesh_test_p
 		/* A retry would be counted too; there is none with one endpoint. */
 		pair_wire(p, &x);
 		char *got = pair_ask(&x, GET);
-		if (strstr(got, "503 Service Unavailable") == NULL || strstr(got, "(UF)") == NULL)
+		/* Of its own a client knows that it is over. */
+		bool known = flaws[i].flaw == CERT_FLAW_EXPIRED && bad == p->client;
+		if (strstr(got, "503 Service Unavailable") == NULL ||
+			strstr(got, known ? "(own_certificate)" : "(UF)") == NULL)
 			fail_msg("%s: %s", cert_flaw_option(flaws[i].flaw), got);
 		free(got);
 		wire_fini(&x);
+		if (known)
+			continue;
 		if (flaws[i].unused && bad == p->web)
 			continue;
 		if (refused(judge, label) != before + 1)
@@ -111,13 +116,13 @@ static void test_broken_peers_over_tcp(void **state)
 				     *judge = i == 0 ? p->client : p->web;
 		struct wire x;
 		mesh_apply(&p->m);
-		mesh_apply_leaf(&p->m, bad, p->m.ca, bad->id, CERT_FLAW_EXPIRED);
+		mesh_apply_leaf(&p->m, bad, p->m.ca, bad->id, CERT_FLAW_NOT_YET_VALID);
 		pair_wire(p, &x);
 		wire_send(&x, STR("hello"), 0, NULL);
 		mesh_advance(&p->m, NS_PER_S);
 		assert_int_equal(x.total, 0);
 		assert_true(x.err == ERR_RESET);
-		assert_int_equal(refused(judge, "cert_expired"), 1);
+		assert_int_equal(refused(judge, "cert_not_yet_valid"), 1);
 		wire_fini(&x);
 	}
 	assert_int_equal(app.n, 0);
