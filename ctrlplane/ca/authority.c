@@ -6,11 +6,8 @@
 #include "ctrlplane/ca/authority_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "certs/describe.h"
 #include "lib/base/alloc.h"
@@ -167,23 +164,6 @@ static void on_tick(void *arg)
 	loop_timer_at(&a->tick, loop_now(a->loop) + wait);
 }
 
-/* Two that know not of each other would redeem one token twice. */
-static int lock_dir(struct authority *a, char *err, size_t size)
-{
-	char *path = authority_path(a, "lock");
-	int e = 0;
-	a->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (a->lock < 0) {
-		snprintf(err, size, "%s: %s", path, strerror(errno));
-		e = ERR_IO;
-	} else if (flock(a->lock, LOCK_EX | LOCK_NB) != 0) {
-		snprintf(err, size, "%s: another control plane uses this data directory", a->dir);
-		e = ERR_EXISTS;
-	}
-	mem_free(path);
-	return e;
-}
-
 static int open_dir(struct authority *a, char *err, size_t size)
 {
 	struct stat st;
@@ -199,7 +179,7 @@ static int open_dir(struct authority *a, char *err, size_t size)
 		log_at(a->log, LOG_WARN, "ca",
 			"others may write to the data directory, and so replace its keys: chmod 0700",
 			LOG_Z("dir", a->dir));
-	return lock_dir(a, err, size);
+	return 0;
 }
 
 static struct authority *make(const struct authority_config *cfg)
@@ -214,7 +194,6 @@ static struct authority *make(const struct authority_config *cfg)
 	a->leaf_ns = cfg->leaf_ns;
 	a->root_ns = cfg->root_ns;
 	a->backdate_ns = cfg->backdate_ns;
-	a->lock = -1;
 	for (int i = 0; i < 3; i++)
 		a->given[i] = files[i] != NULL ? mem_strdup(files[i]) : NULL;
 	loop_timer_init(&a->tick, a->loop, on_tick, a);
@@ -279,8 +258,6 @@ void authority_stop(struct authority **ap)
 	revoked_clear(a);
 	cert_ca_free(&a->ca);
 	cert_ca_free(&a->next);
-	if (a->lock >= 0)
-		close(a->lock);
 	for (int i = 0; i < 3; i++)
 		mem_free(a->given[i]);
 	mem_free(a->dir);
