@@ -5,6 +5,28 @@
 #include "ctrlplane/compile/world_internal.h"
 #include "lib/crypto/crypto.h"
 
+/* -- names ------------------------------------------------------------------------------------ */
+
+/* A denial in the place of a policy that was defined again has its name, but must be a resource of
+ * its own. '~' is in no name. */
+void join_names(struct world *w)
+{
+	size_t again = 1;
+	for (size_t i = 1; i < w->authz.n; i++) {
+		const struct authz *before = w->authz.v[i - again]; /* the first of them */
+		struct authz *policy = w->authz.v[i];
+		if (object_order(&before->meta, &policy->meta) != 0) {
+			again = 1;
+			continue;
+		}
+		struct str name = arena_printf(&w->arena, "%.*s~%zu", STR_ARG(policy->meta.name),
+			++again);
+		policy->meta.name = name;
+		policy->policy.name = arena_strdup(&w->arena, name);
+	}
+	object_list_sort(&w->authz);
+}
+
 /* -- UIDs ------------------------------------------------------------------------------------- */
 
 /*
@@ -69,6 +91,8 @@ static void claim(struct world *w, const struct addr *a, const struct object_met
 		map_put(w->owners, addr_key(a), c);
 		return;
 	}
+	if (by->kept && !c->by->kept)
+		return; /* what is there now outweighs what was there */
 	c->contested = true;
 	world_tell(w, PROBLEM_WARNING, by, "",
 		"%s is claimed by %.*s too, so it belongs to neither", addr_format_ip(a, text),
@@ -115,19 +139,21 @@ static void check_ranges(struct world *w, const struct object_meta *m, const str
 				addr_format_ip(&addrs[i], text));
 }
 
-static void claim_all(struct world *w)
+static void claim_all(struct world *w, bool kept)
 {
 	for (size_t i = 0; i < w->pods.n; i++) {
 		struct kube_pod *pod = w->pods.v[i];
 		if (pod->finished)
 			pod->n_addrs = 0;
 		for (size_t k = 0; k < pod->n_addrs && !pod->host_network; k++)
-			claim(w, &pod->addrs[k], &pod->meta);
+			if (pod->meta.kept == kept)
+				claim(w, &pod->addrs[k], &pod->meta);
 	}
 	for (size_t i = 0; i < w->services.n; i++) {
 		struct kube_service *svc = w->services.v[i];
 		for (size_t k = 0; k < svc->n_vips; k++)
-			claim(w, &svc->vips[k], &svc->meta);
+			if (svc->meta.kept == kept)
+				claim(w, &svc->vips[k], &svc->meta);
 	}
 }
 
@@ -135,7 +161,8 @@ static void claim_all(struct world *w)
  * without identity, but only while no pod says that the address is its own. */
 void join_addresses(struct world *w)
 {
-	claim_all(w);
+	claim_all(w, false);
+	claim_all(w, true);
 	for (size_t i = 0; i < w->pods.n; i++) {
 		struct kube_pod *pod = w->pods.v[i];
 		pod->n_addrs = keep_own(w, &pod->meta, pod->host_network, pod->addrs, pod->n_addrs);

@@ -74,9 +74,11 @@ static bool parse_host(struct str host, char *lower, struct place *out)
 static const struct compiled *find_pod(struct catalog *c, const struct kube_service *svc,
 	struct str name)
 {
-	for (size_t i = 0; svc->n_vips == 0 && i < svc->n_pods; i++)
-		if (str_eq(svc->pods[i]->meta.name, name))
-			return catalog_object(c, "Pod", svc->meta.ns, name);
+	for (size_t i = 0; svc->n_vips == 0 && i < svc->n_endpoints; i++) {
+		const struct kube_pod *pod = svc->endpoints[i].pod;
+		if (pod != NULL && str_eq(pod->meta.name, name))
+			return catalog_object(c, "Pod", pod->meta.ns, name);
+	}
 	return NULL;
 }
 

@@ -19,6 +19,7 @@ static const struct kind {
 	{"v1", "Namespace", decode_namespace},
 	{"v1", "Service", decode_service},
 	{"v1", "Pod", decode_pod},
+	{"discovery.k8s.io/v1", "EndpointSlice", decode_slice},
 	{OUR_API, "AuthorizationPolicy", decode_authz},
 	{OUR_API, "PeerAuthentication", decode_peer_auth},
 	{OUR_API, "MeshConfig", decode_mesh_config},
@@ -38,6 +39,13 @@ static void add_problem(struct decoder *d, enum problem_severity s, uint32_t lin
 	if (s == PROBLEM_ERROR && d->first_problem.n == 0)
 		d->first_problem = arena_printf(&d->w->arena, "%.*s%s%.*s", STR_ARG(field),
 			field.n > 0 ? ": " : "", STR_ARG(text));
+	if (d->redo != NULL) {
+		/* What was said of it when it was read holds; a conflict is news, but for what
+		 * nobody can read now. */
+		if (s != PROBLEM_ERROR || d->redo->kept)
+			return;
+		line = d->meta.line;
+	}
 	if (problems_full(&d->w->problems, s))
 		return;
 	struct str object = object_title(&d->w->arena, &d->meta);
@@ -60,7 +68,7 @@ void decode_tell(struct decoder *d, enum problem_severity s, const struct yaml_n
 {
 	char text[512];
 	va_list args;
-	if (problems_full(&d->w->problems, s))
+	if (d->redo != NULL || problems_full(&d->w->problems, s))
 		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
@@ -99,14 +107,19 @@ static void decode_names(struct decoder *d, const struct yaml_node *metadata)
 {
 	struct object_meta *m = &d->meta;
 	bool cluster = str_eq(m->kind, STR("Namespace"));
+	d->named = false;
 	if (yaml_read_str(&d->r, metadata, "name", YAML_REQUIRED, &m->name) &&
 		!dns_subdomain_valid(m->name)) {
 		yaml_problem_at(&d->r, metadata, "name",
 			"not a name: lower-case letters, digits, '-' and '.', at most 253");
 		m->name = STR_NULL;
 	}
-	if (cluster || metadata == NULL)
+	if (metadata == NULL)
 		return;
+	d->named = m->name.n > 0;
+	if (cluster)
+		return;
+	d->named = false;
 	struct str ns = str_eq(m->kind, STR("MeshConfig")) ? STR(ROOT_NAMESPACE) : STR("default");
 	unsigned before = d->r.problems;
 	(void)yaml_read_str(&d->r, metadata, "namespace", YAML_OPTIONAL, &ns);
@@ -117,6 +130,7 @@ static void decode_names(struct decoder *d, const struct yaml_node *metadata)
 			"not a namespace: lower-case letters, digits and '-', at most 63");
 	else
 		m->ns = ns;
+	d->named = m->ns.n > 0 && m->name.n > 0;
 }
 
 static void decode_metadata(struct decoder *d)
@@ -142,20 +156,30 @@ static void check_again(struct decoder *d)
 {
 	struct arena *a = &d->w->arena;
 	struct object_meta *m = &d->meta;
+	if (!d->named || d->redo != NULL)
+		return;
 	struct str key = arena_printf(a, "%.*s/%.*s/%.*s", STR_ARG(m->kind), STR_ARG(m->ns),
 		STR_ARG(m->name));
-	if (!d->meta_ok)
-		return;
-	const struct object_meta *before = map_get(d->w->seen, key);
+	struct seen_object *before = map_get(d->w->seen, key);
 	if (before == NULL) {
-		struct object_meta *copy = ARENA_NEW(a, struct object_meta);
-		*copy = *m;
-		map_put(d->w->seen, key, copy);
+		d->seen = ARENA_NEW(a, struct seen_object);
+		*d->seen = (struct seen_object){
+			.meta = *m, .blob = d->w->blob, .ordinal = d->w->ordinal - 1};
+		map_put(d->w->seen, key, d->seen);
 		return;
 	}
-	d->again = true;
+	d->again = before->twice = true;
 	yaml_problem(&d->r, d->r.root, "defined again; it is already at %.*s:%u",
-		STR_ARG(before->file), before->line);
+		STR_ARG(before->meta.file), before->meta.line);
+}
+
+/* Who it is, and whether it is the only one. */
+static void decode_identity(struct decoder *d)
+{
+	decode_metadata(d);
+	check_again(d);
+	if (!d->named && d->redo == NULL)
+		world_add_hole(d->w, d->meta.file.p, true);
 }
 
 /* -- kinds ------------------------------------------------------------------------------------ */
@@ -202,9 +226,14 @@ static void unknown_of_ours(struct decoder *d, const struct kind *known, struct 
 		yaml_problem_at(&d->r, d->r.root, "kind", "%.*s is not supported by this version%s",
 			(int)(kind.n < YAML_SHOWN ? kind.n : YAML_SHOWN), kind.p,
 			spelt ? "" : yaml_nearest(&d->w->arena, kind, our_kinds));
-	if (known != NULL)
+	if (known != NULL) {
 		known->decode(d);
-	else if (!listed(kind, harmless))
+		return;
+	}
+	/* It may be one whose kind was misspelt. */
+	d->named = false;
+	world_add_hole(d->w, d->meta.file.p, true);
+	if (!listed(kind, harmless))
 		decode_unknown_security(d);
 }
 
@@ -249,11 +278,15 @@ static void decode_kind(struct decoder *d, struct str api)
 	if (kind != NULL && !str_eq(str_from(kind->api), STR(OUR_API)) && ours)
 		kind = NULL; /* a Pod of ours is no Pod */
 	if (kind != NULL && str_eq(api, str_from(kind->api))) {
-		decode_metadata(d);
-		check_again(d);
+		decode_identity(d);
 		kind->decode(d);
+		if (d->seen != NULL)
+			d->seen->valid = d->r.problems == 0;
 	} else if (ours) {
-		decode_metadata(d);
+		if (kind != NULL)
+			decode_identity(d);
+		else
+			decode_metadata(d);
 		unknown_of_ours(d, kind, api);
 	} else {
 		peek_names(d);
@@ -275,6 +308,29 @@ static void decode_list(struct decoder *d, const char *file, struct str api,
 		decode_object(d->w, file, c, kind.n > 0 ? api : STR_NULL, kind);
 }
 
+/* The next object of the file. False where it is not wanted. */
+static bool take_object(struct decoder *d)
+{
+	struct world *w = d->w;
+	uint32_t ordinal = w->ordinal++;
+	if (w->wanted == NULL)
+		return true;
+	if (w->n_wanted == 0 || w->wanted[0]->form->ordinal != ordinal)
+		return false;
+	d->redo = *w->wanted++;
+	w->n_wanted--;
+	d->meta.file = d->redo->now.file;
+	d->meta.line = d->redo->now.line;
+	d->meta.kept = d->redo->kept;
+	return true;
+}
+
+static void no_object(struct decoder *d)
+{
+	if (d->w->wanted == NULL)
+		world_add_hole(d->w, d->meta.file.p, false);
+}
+
 /* api and kind: what it is where it does not say so. */
 static void decode_object(struct world *w, const char *file, const struct yaml_node *node,
 	struct str api, struct str kind)
@@ -288,7 +344,7 @@ static void decode_object(struct world *w, const char *file, const struct yaml_n
 	d.r.arg = &d;
 	d.meta.kind = STR("object");
 	if (!yaml_as_map(&d.r, node)) {
-		w->unreadable = true;
+		no_object(&d);
 		return;
 	}
 	enum yaml_need need = kind.n > 0 ? YAML_OPTIONAL : YAML_REQUIRED;
@@ -297,25 +353,24 @@ static void decode_object(struct world *w, const char *file, const struct yaml_n
 	if (kind.n > 0)
 		d.meta.kind = kind;
 	if (d.r.problems > 0) {
-		w->unreadable = true;
+		no_object(&d);
 		return;
 	}
 	const struct yaml_node *items = yaml_field(node, STR("items"));
 	if (str_ends(kind, STR("List")) && items != NULL && items->kind == YAML_LIST)
 		decode_list(&d, file, api, items);
-	else
+	else if (take_object(&d))
 		decode_kind(&d, api);
 }
 
-/* A chain of hashes, so that neither names nor bytes can be cut differently. */
-static void digest(struct world *w, const char *file, struct str bytes)
+void decode_documents(struct world *w, const char *file, const struct yaml_node *docs)
 {
-	uint8_t all[3 * SHA256_SIZE];
-	memcpy(all, w->digest, SHA256_SIZE);
-	crypto_sha256(file, strlen(file), all + SHA256_SIZE);
-	crypto_sha256(bytes.p, bytes.n, all + (size_t)2 * SHA256_SIZE);
-	crypto_sha256(all, sizeof(all), w->digest);
+	w->ordinal = 0;
+	for (const struct yaml_node *doc = docs; doc != NULL; doc = doc->next)
+		decode_object(w, file, doc, STR_NULL, STR_NULL);
 }
+
+/* -- files ------------------------------------------------------------------------------------ */
 
 static void file_error(struct world *w, const char *file, uint32_t line, const char *text)
 {
@@ -324,26 +379,44 @@ static void file_error(struct world *w, const char *file, uint32_t line, const c
 			.file = str_from(file),
 			.line = line,
 			.text = str_from(text)});
-	w->unreadable = true;
+	world_add_hole(w, file, false);
 }
 
 void world_unread(struct world *w, const char *path, const char *why)
 {
+	const char *name = arena_strdup(&w->arena, str_from(path));
 	struct str text = arena_printf(&w->arena, "cannot be read: %s", why);
-	file_error(w, path, 0, text.p);
+	file_error(w, name, 0, text.p);
+}
+
+/* A chain of hashes, so that neither names nor bytes can be cut differently. */
+static void digest(struct world *w, const char *file, const uint8_t *hash)
+{
+	uint8_t all[3 * SHA256_SIZE];
+	memcpy(all, w->digest, SHA256_SIZE);
+	crypto_sha256(file, strlen(file), all + SHA256_SIZE);
+	memcpy(all + (size_t)2 * SHA256_SIZE, hash, SHA256_SIZE);
+	crypto_sha256(all, sizeof(all), w->digest);
 }
 
 void world_add(struct world *w, const char *file, struct str bytes)
 {
 	struct yaml_error error;
 	const struct yaml_node *docs;
+	uint8_t hash[SHA256_SIZE];
 	const char *name = arena_strdup(&w->arena, str_from(file));
 	w->files++;
-	digest(w, file, bytes);
+	crypto_sha256(bytes.p, bytes.n, hash);
+	digest(w, file, hash);
 	if (yaml_parse(&w->arena, bytes, &docs, &error) != 0) {
-		file_error(w, file, error.line, error.text);
+		file_error(w, name, error.line, error.text);
 		return;
 	}
-	for (const struct yaml_node *doc = docs; doc != NULL; doc = doc->next)
-		decode_object(w, name, doc, STR_NULL, STR_NULL);
+	if (w->good != NULL) {
+		w->blob = good_blob(w->good, file, bytes);
+		object_list_add(&w->blobs, w->blob);
+		good_put_file(w->good, w->blob);
+	}
+	decode_documents(w, name, docs);
+	w->blob = NULL;
 }

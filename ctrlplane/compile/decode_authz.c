@@ -352,6 +352,7 @@ static void add_authz(struct decoder *d, struct authz *policy)
 	if (d->r.problems > 0) {
 		policy->policy.broken = arena_strdup(&d->w->arena, d->first_problem);
 		policy->policy.n_rules = 0;
+		policy->stray = !d->named;
 		d->w->broken++;
 	}
 	object_list_add(&d->w->authz, policy);

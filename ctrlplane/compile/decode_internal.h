@@ -12,7 +12,11 @@ struct decoder {
 	struct world *w;
 	struct yaml_reader r; /* reports as errors of this object */
 	struct object_meta meta;
-	bool meta_ok, again; /* again: an object of this name was there before */
+	bool meta_ok;
+	bool named; /* it is known which object it is */
+	bool again; /* an object of this name was there before */
+	struct seen_object *seen;
+	const struct redo *redo; /* it is an earlier form; NULL: what is there */
 	struct str first_problem;
 };
 
@@ -20,6 +24,7 @@ struct decoder {
 void decode_namespace(struct decoder *d);
 void decode_service(struct decoder *d);
 void decode_pod(struct decoder *d);
+void decode_slice(struct decoder *d);
 void decode_authz(struct decoder *d);
 void decode_peer_auth(struct decoder *d);
 void decode_mesh_config(struct decoder *d);

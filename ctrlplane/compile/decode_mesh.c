@@ -72,6 +72,7 @@ void decode_peer_auth(struct decoder *d)
 	out->meta = d->meta;
 	out->meta.ns = out->scope.ns;
 	out->broken = d->r.problems > 0;
+	out->stray = out->broken && !d->named;
 	d->w->broken += out->broken;
 	object_list_add(&d->w->peer_auths, out);
 }
@@ -139,7 +140,7 @@ void decode_mesh_config(struct decoder *d)
 	decode_ranges(d, spec, &mesh);
 	decode_outbound(d, spec, &mesh);
 	if (d->r.problems > 0) {
-		d->w->unreadable = true;
+		d->w->config_broken = true;
 		return;
 	}
 	d->w->config.mesh = mesh;

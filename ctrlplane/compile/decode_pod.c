@@ -145,10 +145,9 @@ static void decode_status(struct decoder *d, struct kube_pod *pod)
 static void check_uid(struct decoder *d)
 {
 	struct object_meta *m = &d->meta;
-	struct str key = arena_printf(&d->w->arena, "uid/%.*s", STR_ARG(m->uid));
 	if (m->uid.n == 0 || d->r.problems > 0)
 		return;
-	const struct object_meta *before = map_get(d->w->seen, key);
+	const struct object_meta *before = map_get(d->w->uids, m->uid);
 	if (before != NULL) {
 		yaml_problem_at(&d->r, yaml_field(d->r.root, STR("metadata")), "uid",
 			"is that of %.*s too, at %.*s:%u",
@@ -158,7 +157,7 @@ static void check_uid(struct decoder *d)
 	}
 	struct object_meta *copy = ARENA_NEW(&d->w->arena, struct object_meta);
 	*copy = *m;
-	map_put(d->w->seen, key, copy);
+	map_put(d->w->uids, m->uid, copy);
 }
 
 /* As text, which is what Kubernetes has annotations be, or as a number. */

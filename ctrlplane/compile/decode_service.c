@@ -170,8 +170,6 @@ void decode_service(struct decoder *d)
 	decode_labels(d, yaml_read_map(&d->r, spec, "selector", YAML_OPTIONAL), &svc->selector);
 	decode_vips(d, spec, svc);
 	decode_ports(d, spec, svc);
-	if (svc->selector.n == 0)
-		decode_tell(d, PROBLEM_NOTE, d->r.root, "has no selector, so no endpoints");
 	if (d->r.problems == 0 && d->w->services.n == WORLD_MAX_SERVICES)
 		yaml_problem(&d->r, d->r.root, "more than %d Services", WORLD_MAX_SERVICES);
 	if (d->r.problems > 0)

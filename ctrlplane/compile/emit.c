@@ -215,16 +215,30 @@ static void put_service_ports(struct emitter *e, const struct kube_service *svc,
 	}
 }
 
-static ENDPOINT *put_service_endpoint(struct emitter *e, const struct kube_service *svc,
-	const struct kube_pod *pod)
+/* An address without a pod: nobody whose identity could be asked for. */
+static ENDPOINT *put_stranger(struct emitter *e, const struct kube_service *svc,
+	const struct service_endpoint *from)
 {
-	ENDPOINT *ep = put_endpoint(e, pod);
-	ep->ready = pod->ready || svc->publish_not_ready;
+	ENDPOINT *ep = ARENA_NEW(e->a, ENDPOINT);
+	weft__mesh__v1__endpoint__init(ep);
+	ep->mtls_mode = from->mtls;
+	ep->namespace_ = text(e, svc->meta.ns);
+	ep->name = text(e, from->name);
+	return ep;
+}
+
+static ENDPOINT *put_service_endpoint(struct emitter *e, const struct kube_service *svc,
+	const struct service_endpoint *from)
+{
+	const struct kube_pod *pod = from->pod;
+	ENDPOINT *ep = pod != NULL ? put_endpoint(e, pod) : put_stranger(e, svc, from);
+	put_addresses(e, from->addrs, from->n_addrs, &ep->n_addresses, &ep->addresses);
+	ep->ready = from->ready || svc->publish_not_ready;
 	ep->ports = arena_alloc(e->a, svc->n_ports * sizeof(PORT *));
 	for (size_t i = 0; i < svc->n_ports; i++) {
-		uint16_t target = pod_target(pod, &svc->ports[i]);
-		ep->ports[ep->n_ports++] =
-			put_port(e, target, svc->ports[i].protocol, pod_port_mode(pod, target));
+		uint16_t target = from->targets[i];
+		ep->ports[ep->n_ports++] = put_port(e, target, svc->ports[i].protocol,
+			pod != NULL ? pod_port_mode(pod, target) : from->mtls);
 	}
 	return ep;
 }
@@ -240,9 +254,9 @@ RESOURCE *emit_service(struct emitter *e, const struct kube_service *svc)
 	put_service_ports(e, svc, s);
 	if (svc->traffic != NULL)
 		s->load_balancer = svc->traffic->balancer;
-	s->endpoints = arena_alloc(e->a, svc->n_pods * sizeof(ENDPOINT *));
-	for (size_t i = 0; i < svc->n_pods; i++)
-		s->endpoints[s->n_endpoints++] = put_service_endpoint(e, svc, svc->pods[i]);
+	s->endpoints = arena_alloc(e->a, svc->n_endpoints * sizeof(ENDPOINT *));
+	for (size_t i = 0; i < svc->n_endpoints; i++)
+		s->endpoints[s->n_endpoints++] = put_service_endpoint(e, svc, &svc->endpoints[i]);
 	r->service = s;
 	return seal(e, r, name_of(e, "Service", &svc->meta));
 }

@@ -49,10 +49,10 @@ uint16_t pod_target(const struct kube_pod *pod, const struct service_port *port)
 }
 
 /* Where two Services disagree about a port, neither is believed: its bytes are looked at. */
-static void declare_port(struct world *w, struct kube_service *svc, struct kube_pod *pod,
-	const struct service_port *port)
+void join_port(struct world *w, struct kube_service *svc, struct kube_pod *pod, size_t i,
+	uint16_t target)
 {
-	uint16_t target = pod_target(pod, port);
+	const struct service_port *port = &svc->ports[i];
 	if (target == 0)
 		return;
 	struct port_facts *f = facts_of(w, pod, target);
@@ -80,39 +80,78 @@ static bool is_endpoint(const struct kube_service *svc, const struct kube_pod *p
 		labels_match(&svc->selector, &pod->meta.labels);
 }
 
-static void join_service(struct world *w, struct kube_service *svc)
+static void add_selected(struct world *w, struct kube_service *svc, struct kube_pod *pod)
 {
-	size_t from, to, n = 0;
-	if (svc->selector.n == 0)
-		return;
-	list_range(&w->pods, svc->meta.ns, &from, &to);
-	for (size_t i = from; i < to; i++)
-		n += is_endpoint(svc, w->pods.v[i]);
-	svc->pods = arena_alloc(&w->arena, n * sizeof(struct kube_pod *));
-	for (size_t i = from; i < to; i++) {
-		struct kube_pod *pod = w->pods.v[i];
-		if (!is_endpoint(svc, pod))
-			continue;
-		svc->pods[svc->n_pods++] = pod;
-		if (pod->service.n == 0)
-			pod->service = svc->meta.name;
-		for (size_t k = 0; k < svc->n_ports; k++)
-			declare_port(w, svc, pod, &svc->ports[k]);
+	struct service_endpoint *ep = &svc->endpoints[svc->n_endpoints++];
+	*ep = (struct service_endpoint){.pod = pod,
+		.name = pod->meta.name,
+		.addrs = pod->addrs,
+		.n_addrs = pod->n_addrs,
+		.ready = pod->ready,
+		.targets = arena_alloc(&w->arena, svc->n_ports * sizeof(*ep->targets))};
+	if (pod->service.n == 0)
+		pod->service = svc->meta.name;
+	for (size_t k = 0; k < svc->n_ports; k++) {
+		ep->targets[k] = pod_target(pod, &svc->ports[k]);
+		join_port(w, svc, pod, k, ep->targets[k]);
 	}
 }
 
-/* A name that no pod of the Service has is a mistake that shows only as "no endpoints". */
+static void join_selector(struct world *w, struct kube_service *svc)
+{
+	size_t from, to, n = 0;
+	if (svc->selector.n == 0) {
+		world_tell(w, PROBLEM_NOTE, &svc->meta, "",
+			"has no selector and no EndpointSlices, so no endpoints");
+		return;
+	}
+	list_range(&w->pods, svc->meta.ns, &from, &to);
+	for (size_t i = from; i < to; i++)
+		n += is_endpoint(svc, w->pods.v[i]);
+	svc->endpoints = arena_alloc(&w->arena, n * sizeof(*svc->endpoints));
+	for (size_t i = from; i < to; i++)
+		if (is_endpoint(svc, w->pods.v[i]))
+			add_selected(w, svc, w->pods.v[i]);
+}
+
+/* A name that no endpoint of the Service has is a mistake that shows only as "no endpoints". */
 static void check_targets(struct world *w, const struct kube_service *svc)
 {
 	for (size_t k = 0; k < svc->n_ports; k++) {
-		bool found = svc->n_pods == 0;
-		for (size_t i = 0; i < svc->n_pods && !found; i++)
-			found = pod_target(svc->pods[i], &svc->ports[k]) != 0;
-		if (!found)
+		const struct service_port *port = &svc->ports[k];
+		bool found = svc->n_endpoints == 0;
+		for (size_t i = 0; i < svc->n_endpoints && !found; i++)
+			found = svc->endpoints[i].targets[k] != 0;
+		if (found)
+			continue;
+		if (svc->slices != NULL)
+			world_tell(w, PROBLEM_WARNING, &svc->meta, "spec.ports",
+				"none of its EndpointSlices has a port named \"%.*s\", so port %u "
+				"has no endpoints",
+				STR_ARG(port->name), port->port);
+		else
 			world_tell(w, PROBLEM_WARNING, &svc->meta, "spec.ports",
 				"none of its pods has a container port named %.*s, so port %u has "
 				"no endpoints",
-				STR_ARG(svc->ports[k].target_name), svc->ports[k].port);
+				STR_ARG(port->target_name), port->port);
+	}
+}
+
+/* From the last to the first, so that each Service has its own in order. */
+static void find_slices(struct world *w)
+{
+	for (size_t i = w->slices.n; i > 0; i--) {
+		struct kube_slice *slice = w->slices.v[i - 1];
+		struct kube_service *svc =
+			list_find(&w->services, slice->meta.ns, slice->service);
+		if (svc == NULL) {
+			world_tell(w, PROBLEM_WARNING, &slice->meta, "metadata.labels",
+				"there is no Service %.*s/%.*s", STR_ARG(slice->meta.ns),
+				STR_ARG(slice->service));
+			continue;
+		}
+		slice->next = svc->slices;
+		svc->slices = slice;
 	}
 }
 
@@ -126,9 +165,14 @@ void join_services(struct world *w)
 {
 	for (size_t i = 0; i < w->pods.n; i++)
 		pod_own_ports(w, w->pods.v[i]);
+	find_slices(w);
 	for (size_t i = 0; i < w->services.n; i++) {
-		join_service(w, w->services.v[i]);
-		check_targets(w, w->services.v[i]);
+		struct kube_service *svc = w->services.v[i];
+		if (svc->slices != NULL)
+			join_slices(w, svc);
+		else
+			join_selector(w, svc);
+		check_targets(w, svc);
 	}
 	for (size_t i = 0; i < w->pods.n; i++) {
 		struct kube_pod *pod = w->pods.v[i];

@@ -79,6 +79,13 @@ static void join_mode(struct world *w, struct kube_pod *pod)
 	pod->peer_auth = c.of[SCOPE_WORKLOAD];
 }
 
+Weft__Mesh__V1__MtlsMode namespace_mode(struct world *w, struct str ns)
+{
+	struct kube_pod nobody = {.meta.ns = ns};
+	join_mode(w, &nobody);
+	return nobody.mtls;
+}
+
 void join_modes(struct world *w)
 {
 	for (size_t i = 0; i < w->pods.n; i++)

@@ -24,6 +24,7 @@
 #define OBJECT_MAX_RULES 512     /* of a policy, sources and operations of a rule */
 #define OBJECT_MAX_ADDRESSES 16  /* of a pod or Service */
 #define OBJECT_MAX_CONTAINERS 64 /* of a pod */
+#define OBJECT_MAX_SLICE 1000    /* endpoints of an EndpointSlice, as Kubernetes */
 #define OBJECT_MAX_FACTS 1024    /* ports of a pod, declared or led to */
 
 struct label {
@@ -41,6 +42,7 @@ struct object_meta {
 	struct str owner;   /* name of the controlling ownerReference */
 	struct str created; /* creationTimestamp, RFC 3339: sorts as text */
 	bool deleting;      /* has a deletionTimestamp */
+	bool kept;          /* as it was: where it stood cannot be read now */
 };
 
 struct container_port {
@@ -82,6 +84,41 @@ struct service_port {
 	Weft__Mesh__V1__Protocol protocol;
 };
 
+/* Of an EndpointSlice, as it says. */
+struct slice_endpoint {
+	struct addr *addrs;
+	size_t n_addrs;
+	struct str pod_ns, pod; /* its targetRef, where that is a Pod */
+	bool ready;
+};
+
+struct slice_port {
+	struct str name;
+	uint16_t port;
+};
+
+struct kube_slice {
+	struct object_meta meta;
+	struct str service; /* of its own namespace */
+	struct slice_endpoint *endpoints;
+	size_t n_endpoints;
+	struct slice_port *ports; /* TCP alone */
+	size_t n_ports;
+	/* joined: */
+	struct kube_slice *next; /* of the same Service */
+};
+
+/* Somebody who serves; joined. */
+struct service_endpoint {
+	const struct kube_pod *pod; /* NULL: an address that no pod of the world has */
+	struct str name;            /* the pod's, or the address as text */
+	struct addr *addrs;
+	size_t n_addrs;
+	bool ready;
+	Weft__Mesh__V1__MtlsMode mtls; /* without pod */
+	uint16_t *targets;             /* one per port of the Service; 0: none */
+};
+
 struct kube_service {
 	struct object_meta meta;
 	struct labels selector; /* none: selects nothing */
@@ -91,8 +128,9 @@ struct kube_service {
 	struct service_port *ports; /* TCP alone */
 	size_t n_ports;
 	/* joined: */
-	struct kube_pod **pods;
-	size_t n_pods;
+	struct kube_slice *slices; /* its endpoints, in the place of the selector's */
+	struct service_endpoint *endpoints;
+	size_t n_endpoints;
 	struct traffic_policy *traffic; /* that holds; NULL: none */
 };
 
@@ -111,6 +149,7 @@ struct peer_auth {
 	struct object_meta meta;
 	struct policy_scope scope;
 	bool broken; /* STRICT for what it selects, whatever else says */
+	bool stray;  /* broken, and nobody knows which one it is */
 	Weft__Mesh__V1__MtlsMode mode;
 	struct port_mode *ports;
 	size_t n_ports;
@@ -120,6 +159,7 @@ struct peer_auth {
 struct authz {
 	struct object_meta meta;
 	struct policy_scope scope;
+	bool stray; /* broken, and nobody knows which one it is */
 	Weft__Mesh__V1__AuthorizationPolicy policy; /* compiled; its broken is set where it is */
 };
 

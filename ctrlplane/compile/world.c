@@ -13,12 +13,13 @@
  * compiling stays a function of its input. */
 #define MAP_SEED 0
 
-static struct mesh_config *default_config(struct world *w)
+void world_default_config(struct world *w)
 {
 	static const char *const ranges[] = {
 		"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"};
 	size_t n = sizeof(ranges) / sizeof(ranges[0]);
 	Weft__Mesh__V1__Mesh *mesh = &w->config.mesh;
+	w->config.meta = (struct object_meta){.line = 0};
 	weft__mesh__v1__mesh__init(mesh);
 	mesh->trust_domain = arena_strdup(&w->arena, STR("cluster.local"));
 	mesh->mesh_ranges = arena_alloc(&w->arena, n * sizeof(*mesh->mesh_ranges));
@@ -33,7 +34,6 @@ static struct mesh_config *default_config(struct world *w)
 		block->prefix = c.prefix;
 		mesh->mesh_ranges[mesh->n_mesh_ranges++] = block;
 	}
-	return &w->config;
 }
 
 struct world *world_new(void)
@@ -43,9 +43,10 @@ struct world *world_new(void)
 	arena_init(&w->arena, NULL);
 	problems_init(&w->problems, &w->arena);
 	w->seen = map_new(MAP_SEED);
+	w->uids = map_new(MAP_SEED);
 	w->owners = map_new(MAP_SEED);
 	w->unix_uids = map_new(MAP_SEED);
-	(void)default_config(w);
+	world_default_config(w);
 	return w;
 }
 
@@ -61,11 +62,17 @@ void world_free(struct world **wp)
 	*wp = NULL;
 	if (w == NULL || --w->refs > 0)
 		return;
+	for (size_t i = 0; i < w->blobs.n; i++)
+		blob_unref((struct blob **)&w->blobs.v[i]);
+	mem_free(w->blobs.v);
+	mem_free(w->redos.v);
 	map_free(&w->seen);
+	map_free(&w->uids);
 	map_free(&w->owners);
 	map_free(&w->unix_uids);
 	mem_free(w->pods.v);
 	mem_free(w->services.v);
+	mem_free(w->slices.v);
 	mem_free(w->peer_auths.v);
 	mem_free(w->authz.v);
 	mem_free(w->traffic.v);
@@ -73,13 +80,21 @@ void world_free(struct world **wp)
 	mem_free(w);
 }
 
+void world_remember(struct world *w, struct good *g)
+{
+	w->good = g;
+}
+
 void world_join(struct world *w)
 {
+	world_settle(w);
 	object_list_sort(&w->pods);
 	object_list_sort(&w->services);
+	object_list_sort(&w->slices);
 	object_list_sort(&w->peer_auths);
 	object_list_sort(&w->authz);
 	object_list_sort(&w->traffic);
+	join_names(w);
 	join_uids(w);
 	join_unix_uids(w);
 	join_addresses(w);
@@ -173,9 +188,14 @@ const struct problems *world_problems(const struct world *w)
 	return &w->problems;
 }
 
+bool world_complete(const struct world *w)
+{
+	return w->complete;
+}
+
 bool world_can_fail_closed(const struct world *w)
 {
-	return !w->unreadable;
+	return !w->unreadable && !w->config_broken && w->hard_holes == 0;
 }
 
 const uint8_t *world_digest(const struct world *w)

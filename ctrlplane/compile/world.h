@@ -6,11 +6,13 @@
 #ifndef WEFT_CTRLPLANE_COMPILE_WORLD_H
 #define WEFT_CTRLPLANE_COMPILE_WORLD_H
 
+#include "ctrlplane/compile/good.h"
 #include "ctrlplane/compile/object.h"
 #include "ctrlplane/compile/problem.h"
 
 #define WORLD_MAX_PODS 100000
 #define WORLD_MAX_SERVICES 20000
+#define WORLD_MAX_SLICES 40000
 #define WORLD_MAX_POLICIES 10000
 #define WORLD_MAX_NAMESPACES 20000
 
@@ -18,6 +20,11 @@
 struct world;
 
 struct world *world_new(void);
+/*
+ * Falls back on what is remembered for what does not validate or cannot be read, and what is good
+ * in this world is remembered by world_join. Before the first file; g must live until world_join.
+ */
+void world_remember(struct world *w, struct good *g);
 struct world *world_ref(struct world *w);
 /* Drops a reference. */
 void world_free(struct world **w);
@@ -29,6 +36,9 @@ void world_free(struct world **w);
 void world_add(struct world *w, const char *file, struct str bytes);
 /* A file or directory that could not be read: an error, and the world is not complete. */
 void world_unread(struct world *w, const char *path, const char *why);
+/* After world_join: all of the source was read, or holds as it was where it was complete before; so
+ * what is not there does not exist. */
+bool world_complete(const struct world *w);
 /* After the last file: who has which address, which pods a Service has, modes. Once. */
 void world_join(struct world *w);
 
