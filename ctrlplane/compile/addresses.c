@@ -19,8 +19,8 @@ void join_names(struct world *w)
 			again = 1;
 			continue;
 		}
-		struct str name = arena_printf(&w->arena, "%.*s~%zu", STR_ARG(policy->meta.name),
-			++again);
+		struct str name =
+			arena_printf(&w->arena, "%.*s~%zu", STR_ARG(policy->meta.name), ++again);
 		policy->meta.name = name;
 		policy->policy.name = arena_strdup(&w->arena, name);
 	}

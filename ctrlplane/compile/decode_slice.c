@@ -54,8 +54,7 @@ static void decode_target(struct decoder *d, const struct yaml_node *node,
 
 static void decode_endpoints(struct decoder *d, enum slice_type type, struct kube_slice *slice)
 {
-	const struct yaml_node *list =
-		yaml_read_list(&d->r, d->r.root, "endpoints", YAML_OPTIONAL);
+	const struct yaml_node *list = yaml_read_list(&d->r, d->r.root, "endpoints", YAML_OPTIONAL);
 	if (list == NULL || !decode_within(d, list, OBJECT_MAX_SLICE))
 		return;
 	slice->endpoints = arena_zalloc(&d->w->arena, list->n * sizeof(*slice->endpoints));

@@ -142,8 +142,7 @@ static void find_slices(struct world *w)
 {
 	for (size_t i = w->slices.n; i > 0; i--) {
 		struct kube_slice *slice = w->slices.v[i - 1];
-		struct kube_service *svc =
-			list_find(&w->services, slice->meta.ns, slice->service);
+		struct kube_service *svc = list_find(&w->services, slice->meta.ns, slice->service);
 		if (svc == NULL) {
 			world_tell(w, PROBLEM_WARNING, &slice->meta, "metadata.labels",
 				"there is no Service %.*s/%.*s", STR_ARG(slice->meta.ns),

@@ -159,7 +159,7 @@ struct peer_auth {
 struct authz {
 	struct object_meta meta;
 	struct policy_scope scope;
-	bool stray; /* broken, and nobody knows which one it is */
+	bool stray;                                 /* broken, and nobody knows which one it is */
 	Weft__Mesh__V1__AuthorizationPolicy policy; /* compiled; its broken is set where it is */
 };
 

@@ -24,8 +24,7 @@ void world_add_hole(struct world *w, const char *path, bool soft)
 static bool is_at(const struct hole *h, const char *file)
 {
 	size_t n = strlen(h->path);
-	return strncmp(file, h->path, n) == 0 &&
-		(file[n] == '\0' || (!h->soft && file[n] == '/'));
+	return strncmp(file, h->path, n) == 0 && (file[n] == '\0' || (!h->soft && file[n] == '/'));
 }
 
 static void find_strange(struct world *w)
@@ -271,9 +270,8 @@ static void remember(struct world *w)
 	void *value;
 	while (map_next(w->seen, &at, &key, &value)) {
 		const struct seen_object *seen = value;
-		const struct form now = {.blob = seen->blob,
-			.ordinal = seen->ordinal,
-			.line = seen->meta.line};
+		const struct form now = {
+			.blob = seen->blob, .ordinal = seen->ordinal, .line = seen->meta.line};
 		if (seen->valid && !seen->twice)
 			good_put(w->good, key, &now);
 	}

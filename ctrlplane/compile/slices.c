@@ -24,8 +24,8 @@ static void drop(struct gather *g, const struct kube_slice *slice, const struct 
 	const char *why)
 {
 	char text[ADDR_TEXT];
-	world_tell(g->w, PROBLEM_WARNING, &slice->meta, "endpoints",
-		"%s is left out: %s", addr_format_ip(a, text), why);
+	world_tell(g->w, PROBLEM_WARNING, &slice->meta, "endpoints", "%s is left out: %s",
+		addr_format_ip(a, text), why);
 }
 
 static bool pod_has(const struct kube_pod *pod, const struct addr *a)
@@ -37,8 +37,8 @@ static bool pod_has(const struct kube_pod *pod, const struct addr *a)
 }
 
 /*
- * Whose address it is; *pod NULL: nobody's in this world. False where nobody could be sure of it: an
- * address of a pod that does not say so itself may be another's by now, and what two claim, or a
+ * Whose address it is; *pod NULL: nobody's in this world. False where nobody could be sure of it:
+ * an address of a pod that does not say so itself may be another's by now, and what two claim, or a
  * Service has, is no endpoint's.
  */
 static bool find_owner(struct gather *g, const struct kube_slice *slice,

@@ -56,16 +56,16 @@ struct world {
 	size_t hard_holes;
 	/* The file that is being decoded. */
 	struct blob *blob;
-	uint32_t ordinal;       /* of its next object */
-	struct redo **wanted;   /* NULL: all of it */
+	uint32_t ordinal;     /* of its next object */
+	struct redo **wanted; /* NULL: all of it */
 	size_t n_wanted;
 	struct object_list pods, services, slices, peer_auths, authz, traffic;
 	struct mesh_config config;
 	struct map *owners;    /* address -> struct claim; filled by join */
 	struct map *unix_uids; /* uint32_t -> struct kube_pod that alone has it; filled by join */
 	size_t files, namespaces, broken;
-	bool unreadable;             /* more than is taken */
-	bool config_broken;          /* and no MeshConfig in its place */
+	bool unreadable;    /* more than is taken */
+	bool config_broken; /* and no MeshConfig in its place */
 	bool complete;
 	uint8_t digest[SHA256_SIZE]; /* of all that was read, in order */
 };

@@ -13,7 +13,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/str.h"
 
-#define YAML_MAX_BYTES (64u << 20) /* of one file */
+#define YAML_MAX_BYTES (32u << 20) /* of one file */
 #define YAML_MAX_NODES 4000000u    /* of one file, all documents together */
 #define YAML_MAX_DEPTH 64u         /* lists and maps inside one another */
 

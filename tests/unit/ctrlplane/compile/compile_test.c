@@ -77,7 +77,7 @@ static void test_selection(void **state)
 			"weft-system/line-8!"},
 		{AP("A_", "shop", ANY), "shop/line-8!"},
 		/* twice: nobody can say which is meant */
-		{AP("a", "shop", ANY) AP("a", "shop", ANY), "shop/a shop/a!"},
+		{AP("a", "shop", ANY) AP("a", "shop", ANY), "shop/a shop/a~2!"},
 		{AP("a", "shop", ANY) AP("a", "shop", SELECT("app: b") ANY), "shop/a"},
 	};
 	(void)state;

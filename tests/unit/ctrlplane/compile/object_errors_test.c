@@ -133,7 +133,7 @@ static void test_services(void **state)
 			"f.yaml:7: Service shop/s: spec.type: expected ClusterIP, NodePort, "
 			"LoadBalancer or ExternalName, found \"Cluster\"\n"},
 		{"apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {clusterIP: 10.0.0.1}\n",
-			"f.yaml:1: note: Service default/s: has no selector, so no endpoints\n"},
+			"f.yaml:1: note: Service default/s: has no selector and no EndpointSlices, so no endpoints\n"},
 	};
 	(void)state;
 	RUN(rows, true);

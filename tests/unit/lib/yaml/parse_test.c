@@ -285,7 +285,7 @@ static void test_sizes(void **state)
 	const struct yaml_node *docs;
 	struct str large = {"", YAML_MAX_BYTES + 1};
 	assert_int_equal(yaml_parse(&f->arena, large, &docs, &f->error), ERR_LIMIT);
-	assert_string_equal(f->error.text, "larger than 64 MiB; split it");
+	assert_string_equal(f->error.text, "larger than 32 MiB; split it");
 	size_t n = 2u * (YAML_MAX_NODES + 1);
 	char *text = mem_alloc(n + 2);
 	text[0] = '[';
