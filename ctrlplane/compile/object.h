@@ -27,6 +27,9 @@
 #define OBJECT_MAX_SLICE 1000    /* endpoints of an EndpointSlice, as Kubernetes */
 #define OBJECT_MAX_FACTS 1024    /* ports of a pod, declared or led to */
 
+struct peer_auth;
+struct traffic_policy;
+
 struct label {
 	struct str key, value;
 };
@@ -132,47 +135,6 @@ struct kube_service {
 	struct service_endpoint *endpoints;
 	size_t n_endpoints;
 	struct traffic_policy *traffic; /* that holds; NULL: none */
-};
-
-/* What a policy holds for. An empty selector is everything in the namespace (or the mesh). */
-struct policy_scope {
-	struct str ns;
-	struct labels selector;
-};
-
-struct port_mode {
-	uint16_t port;
-	Weft__Mesh__V1__MtlsMode mode; /* UNSPECIFIED: as the workload */
-};
-
-struct peer_auth {
-	struct object_meta meta;
-	struct policy_scope scope;
-	bool broken; /* STRICT for what it selects, whatever else says */
-	bool stray;  /* broken, and nobody knows which one it is */
-	Weft__Mesh__V1__MtlsMode mode;
-	struct port_mode *ports;
-	size_t n_ports;
-	bool shadowed; /* that an older one holds in its place was said */
-};
-
-struct authz {
-	struct object_meta meta;
-	struct policy_scope scope;
-	bool stray;                                 /* broken, and nobody knows which one it is */
-	Weft__Mesh__V1__AuthorizationPolicy policy; /* compiled; its broken is set where it is */
-};
-
-struct traffic_policy {
-	struct object_meta meta;
-	struct str *services; /* of its own namespace */
-	size_t n_services;
-	Weft__Mesh__V1__LoadBalancer balancer;
-};
-
-struct mesh_config {
-	struct object_meta meta; /* name empty: the defaults */
-	Weft__Mesh__V1__Mesh mesh;
 };
 
 #endif

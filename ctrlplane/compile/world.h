@@ -7,7 +7,7 @@
 #define WEFT_CTRLPLANE_COMPILE_WORLD_H
 
 #include "ctrlplane/compile/good.h"
-#include "ctrlplane/compile/object.h"
+#include "ctrlplane/compile/object_policy.h"
 #include "ctrlplane/compile/problem.h"
 
 #define WORLD_MAX_PODS 100000

@@ -6,10 +6,10 @@
 
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "ctrlplane/source/files.h"
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 #include "lib/base/map.h"
 
 /* What could not be walked, told again when there is a world to tell it. */
@@ -44,7 +44,7 @@ struct look {
 
 static uint64_t ns_of(const struct timespec *t)
 {
-	return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+	return (uint64_t)t->tv_sec * NS_PER_S + (uint64_t)t->tv_nsec;
 }
 
 static void look_at(struct walk *k, const char *path, uint64_t now)
@@ -67,12 +67,11 @@ static void look_at(struct walk *k, const char *path, uint64_t now)
 
 static void walk(struct walk *k, const char *path)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
+	uint64_t now = clock_wall(clock_system());
 	k->files = (struct files){.trouble = on_trouble, .arg = k};
 	files_walk(&k->files, path);
 	for (size_t i = 0; i < k->files.n; i++)
-		look_at(k, k->files.v[i], ns_of(&now));
+		look_at(k, k->files.v[i], now);
 }
 
 static void read_file(struct world *w, const char *path)
