@@ -35,7 +35,8 @@ struct discovery_user {
 	bool (*in_use)(void *arg, const struct addr *ip);
 	/* Something changed that discovery_fill gives. Deferred, once per turn. */
 	void (*changed)(void *arg);
-	/* The credential was refused (UNAUTHENTICATED): another one may be got. */
+	/* The credential was refused (UNAUTHENTICATED): another one may be got, and discovery_kick
+	 * tries with it. */
 	void (*refused)(void *arg);
 };
 

@@ -12,7 +12,13 @@
 #define DISCOVERY_MAGIC 0x64697363u
 #define DISCOVERY_PATH "/weft.mesh.v1.Discovery/Stream"
 #define MESSAGE_BYTES (16u << 20) /* of one response */
-#define HELD_BYTES (3u << 20)     /* of the list of what is held: a server takes 4 MiB */
+#define HELD_BYTES (2u << 20)     /* of the list of what is held: a server takes 4 MiB */
+#define FIRST_BYTES (1u << 20)    /* of the keys beside it */
+#define KEYS_BYTES (100u << 10)   /* of the keys in one of the other requests: it takes 256 KiB */
+/* So often something is said, and so many times at once before that; what comes up meanwhile goes
+ * out together. */
+#define FLUSH_EVERY (20 * NS_PER_MS)
+#define FLUSH_BURST 8
 #define POSITION_MAX 256
 #define NONCE_MAX 256
 /* Between tries: a random time below the least, doubled with each failure up to the most. */
@@ -20,7 +26,7 @@
 #define BACKOFF_MOST (30 * NS_PER_S)
 #define BACKOFF_EXHAUSTED (1 * NS_PER_S)  /* at least, where the server has no room */
 #define STREAM_LIVED (5 * NS_PER_S)       /* so long, and delivered: the next failure is a first */
-#define FIRST_RESPONSE_NS (60 * NS_PER_S) /* until a stream must have delivered */
+#define FIRST_RESPONSE_NS (90 * NS_PER_S) /* until a stream must have delivered: it may queue */
 
 /* Owned by struct discovery. Waiting (timer), or a call. */
 struct stream {
@@ -29,11 +35,14 @@ struct stream {
 	uint64_t opened, since, last; /* loop time of the call, its first and its last response */
 	unsigned failures;            /* in a row */
 	bool started, delivered;
-	bool blocked;                    /* the send queue is full */
-	bool greeted;                    /* the first request is out */
-	uint64_t tries, responses, torn; /* counts since the start */
-	char nonce[NONCE_MAX + 1];       /* of the response that is to be answered; empty: none */
-	char failure[512];               /* of the last try; empty: it did not fail */
+	bool blocked;                              /* the send queue is full */
+	bool greeted;                              /* the first request is out */
+	struct loop_timer pace;                    /* until more may be said */
+	uint64_t credited;                         /* until when credit was given */
+	unsigned credit;                           /* flushes that may be made at once */
+	uint64_t tries, responses, torn, requests; /* counts since the start */
+	char nonce[NONCE_MAX + 1]; /* of the response that is to be answered; empty: none */
+	char failure[512];         /* of the last try; empty: it did not fail */
 };
 
 /* Owned by struct proxy. */

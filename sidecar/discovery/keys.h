@@ -86,10 +86,12 @@ uint64_t keys_retry(struct keys *k, uint64_t now);
 /* A new stream: everything is to be said. */
 void keys_stream(struct keys *k);
 bool keys_unsaid(const struct keys *k);
-/* Everything to unsubscribe and to subscribe, said by that; arrays in the arena. The former goes
- * out first, in a message of its own. */
-void keys_take_unsubscribe(struct keys *k, struct arena *a, Weft__Mesh__V1__DiscoveryRequest *out);
-void keys_take_subscribe(struct keys *k, struct arena *a, Weft__Mesh__V1__DiscoveryRequest *out);
+/* What is to be unsubscribed and subscribed, as many as fit into max bytes; said by that. In the
+ * arena. The former goes out first, in messages of its own. */
+void keys_take_unsubscribe(struct keys *k, struct arena *a, size_t max,
+	Weft__Mesh__V1__DiscoveryRequest *out);
+void keys_take_subscribe(struct keys *k, struct arena *a, size_t max,
+	Weft__Mesh__V1__DiscoveryRequest *out);
 /* Addresses that are not meshed, borrowed; mem_free the array. */
 void keys_fill(const struct keys *k, Weft__Mesh__V1__State *st);
 /* "10.0.0.1" or the name; dst for the former. */

@@ -21,12 +21,32 @@ static Weft__Mesh__V1__Key *wire_key(struct arena *a, const struct key *key)
 	return w;
 }
 
-static size_t list_count(const struct list *l)
+#define KEY_OVERHEAD 8 /* tags and lengths around a key */
+
+/* On the stack while a message is filled. */
+struct filling {
+	struct arena *a;
+	size_t left, n, cap;
+	Weft__Mesh__V1__Key **v;
+};
+
+/* False where the message is full; the first one always fits. */
+static bool put(struct filling *f, const struct key *key)
 {
-	size_t n = 0;
-	LIST_EACH(l, at)
-	n++;
-	return n;
+	size_t bytes = KEY_OVERHEAD +
+		(key->ip.family != ADDR_NONE ? sizeof(key->ip.bytes) : strlen(key->name));
+	if (f->n > 0 && bytes > f->left)
+		return false;
+	f->left -= bytes < f->left ? bytes : f->left;
+	if (f->n == f->cap) {
+		Weft__Mesh__V1__Key **old = f->v;
+		f->cap = f->cap != 0 ? 2 * f->cap : 16;
+		f->v = arena_alloc(f->a, f->cap * sizeof(*f->v));
+		if (f->n > 0)
+			memcpy(f->v, old, f->n * sizeof(*f->v));
+	}
+	f->v[f->n++] = wire_key(f->a, key);
+	return true;
 }
 
 void keys_stream(struct keys *k)
@@ -52,30 +72,42 @@ bool keys_unsaid(const struct keys *k)
 	return !list_empty(&k->say) || !list_empty(&k->unsay) || !list_empty(&k->again);
 }
 
-void keys_take_unsubscribe(struct keys *k, struct arena *a, Weft__Mesh__V1__DiscoveryRequest *out)
+void keys_take_unsubscribe(struct keys *k, struct arena *a, size_t max,
+	Weft__Mesh__V1__DiscoveryRequest *out)
 {
-	size_t room = list_count(&k->unsay) + list_count(&k->again);
+	struct filling f = {.a = a, .left = max};
 	struct list_node *n;
-	out->unsubscribe = arena_alloc(a, (room + 1) * sizeof(*out->unsubscribe));
-	while ((n = list_pop(&k->unsay)) != NULL) {
+	while ((n = list_first(&k->unsay)) != NULL) {
 		struct key *key = CONTAINER_OF(n, struct key, wire);
-		out->unsubscribe[out->n_unsubscribe++] = wire_key(a, key);
+		if (!put(&f, key))
+			break;
+		list_remove(n);
 		mem_free(key);
 	}
-	LIST_EACH(&k->again, at)
-	out->unsubscribe[out->n_unsubscribe++] = wire_key(a, CONTAINER_OF(at, struct key, wire));
-	list_splice(&k->say, &k->again);
+	while (list_empty(&k->unsay) && (n = list_first(&k->again)) != NULL) {
+		if (!put(&f, CONTAINER_OF(n, struct key, wire)))
+			break;
+		list_remove(n);
+		list_append(&k->say, n);
+	}
+	out->unsubscribe = f.v;
+	out->n_unsubscribe = f.n;
 }
 
-void keys_take_subscribe(struct keys *k, struct arena *a, Weft__Mesh__V1__DiscoveryRequest *out)
+void keys_take_subscribe(struct keys *k, struct arena *a, size_t max,
+	Weft__Mesh__V1__DiscoveryRequest *out)
 {
+	struct filling f = {.a = a, .left = max};
 	struct list_node *n;
-	out->subscribe = arena_alloc(a, (list_count(&k->say) + 1) * sizeof(*out->subscribe));
-	while ((n = list_pop(&k->say)) != NULL) {
+	while ((n = list_first(&k->say)) != NULL) {
 		struct key *key = CONTAINER_OF(n, struct key, wire);
-		out->subscribe[out->n_subscribe++] = wire_key(a, key);
+		if (!put(&f, key))
+			break;
+		list_remove(n);
 		key->said = true;
 	}
+	out->subscribe = f.v;
+	out->n_subscribe = f.n;
 }
 
 void keys_fill(const struct keys *k, Weft__Mesh__V1__State *st)

@@ -2,7 +2,7 @@
  * The table of resources: versions, slots, the index by address. What responses do to it is in
  * stage.c, how it comes into force in settle.c.
  */
-#include "sidecar/discovery/resources.h"
+#include "sidecar/discovery/resources_internal.h"
 
 #include "lib/base/alloc.h"
 #include "lib/base/buf.h"

@@ -18,7 +18,7 @@
 #define REQUIRED_BUNDLES 64         /* names in one list of Required */
 #define REQUIRED_POLICIES 10000
 #define SETTLE_TRIES 8     /* resources put back one by one before a response is as a whole */
-#define REJECTIONS_MAX 256 /* in one answer; more are counted */
+#define REJECTIONS_MAX 128 /* in one answer; more are counted */
 
 /* One version, refcounted. */
 struct version {
@@ -136,29 +136,5 @@ void resources_held(const struct resources *r, struct arena *a, size_t max,
 	Weft__Mesh__V1__DiscoveryRequest *out);
 /* The answer went out. */
 void resources_answered(struct resources *r);
-
-/* -- between the files of the table -- */
-
-struct version *version_take(struct resources *r, Weft__Mesh__V1__Resource *msg);
-void version_drop(struct resources *r, struct version **v);
-/* *to = from, counted. */
-void version_set(struct resources *r, struct version **to, struct version *from);
-/* A policy that denies what it selects, in the place of one that cannot be used. */
-struct version *version_broken(struct resources *r, const char *name,
-	const Weft__Mesh__V1__Resource *of, const char *why);
-/* Fits what the slot is needed as. */
-bool slot_fits(const struct slot *s, const Weft__Mesh__V1__Resource *msg);
-/* All that is wanted came and is what it is wanted as. */
-bool resources_complete(const struct resources *r);
-/* For the next answer alone. */
-void resources_reject(struct resources *r, const char *name, const ProtobufCBinaryData *hash,
-	const char *field, const char *reason);
-/* Refuses a version of the slot: what was before stays, or what stands for it. */
-void slot_refuse(struct resources *r, struct slot *s, const Weft__Mesh__V1__Resource *version,
-	const char *field, const char *reason);
-/* Its refusal is over. */
-void slot_forgive(struct slot *s);
-/* good becomes cur, with the index. */
-void slot_commit(struct resources *r, struct slot *s);
 
 #endif

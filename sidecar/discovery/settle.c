@@ -4,7 +4,7 @@
  */
 #include "lib/base/alloc.h"
 #include "lib/base/obj.h"
-#include "sidecar/discovery/resources.h"
+#include "sidecar/discovery/resources_internal.h"
 
 /* -- the candidate ---------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
 #include "lib/base/obj.h"
-#include "sidecar/discovery/resources.h"
+#include "sidecar/discovery/resources_internal.h"
 
 #define FIELD_MAX 63
 #define REASON_MAX 255
@@ -224,7 +224,6 @@ int resources_require(struct resources *r, const Weft__Mesh__V1__Required *in)
 		for (size_t i = 0; i < old.n; i++)
 			old.v[i]->want = ROLE_NONE;
 		r->want = l.q;
-		r->dirty |= !same;
 	}
 	for (size_t i = 0; i < l.q.n; i++) {
 		if (l.wrong == NULL)
@@ -233,8 +232,11 @@ int resources_require(struct resources *r, const Weft__Mesh__V1__Required *in)
 		resources_touch(r, l.q.v[i]);
 	}
 	list_drop(r, &old);
-	if (l.wrong == NULL)
+	if (l.wrong == NULL) {
+		/* Otherwise it is what still comes that changes something. */
+		r->dirty |= !same && resources_complete(r);
 		return 0;
+	}
 	resources_reject(r, "Required", NULL, "", l.wrong);
 	log_at(r->cfg.log, LOG_WARN, "discovery", "list of what is required refused",
 		LOG_Z("reason", l.wrong));
@@ -306,6 +308,7 @@ static bool stage_one(struct resources *r, Weft__Mesh__V1__Resource *m)
 	version_drop(r, &s->cur);
 	s->cur = v;
 	s->fresh = true;
+	slot_forgive(s);
 	r->fresh[r->n_fresh++] = s;
 	r->dirty = true;
 	return true;

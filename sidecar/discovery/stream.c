@@ -38,6 +38,7 @@ static void stream_failed(struct discovery *d, bool exhausted)
 	s->call = NULL;
 	s->delivered = s->greeted = s->blocked = false;
 	s->nonce[0] = '\0';
+	loop_timer_stop(&s->pace);
 	uint64_t wait = next_wait(d, exhausted);
 	loop_timer_at(&s->timer, now + wait);
 	log_at(d->cfg.log, s->failures == 1 ? LOG_WARN : LOG_INFO, "discovery",
@@ -105,7 +106,7 @@ static void on_end(void *arg, struct grpc_call *c, const struct grpc_end *end)
 	snprintf(s->failure, sizeof(s->failure), "%s%s%.*s", grpc_status_name(end->status),
 		end->message.n > 0 ? ": " : "", STR_ARG(end->message));
 	stream_failed(d, end->status == GRPC_RESOURCE_EXHAUSTED);
-	if (!end->local && end->status == GRPC_UNAUTHENTICATED && d->cfg.user->refused != NULL)
+	if (!end->local && end->status == GRPC_UNAUTHENTICATED)
 		d->cfg.user->refused(d->cfg.arg);
 }
 
@@ -116,6 +117,7 @@ static const struct grpc_call_events events = {
 
 static void send_request(struct discovery *d, const Weft__Mesh__V1__DiscoveryRequest *q)
 {
+	d->stream.requests++;
 	if (grpc_call_send(d->stream.call, &q->base) <= 0)
 		d->stream.blocked = true;
 }
@@ -138,7 +140,7 @@ static void send_rest(struct discovery *d, struct arena *a)
 	bool first = !d->stream.greeted, answer = d->stream.nonce[0] != '\0';
 	if (first)
 		greet(d, a, &q);
-	keys_take_subscribe(&d->keys, a, &q);
+	keys_take_subscribe(&d->keys, a, first ? FIRST_BYTES : KEYS_BYTES, &q);
 	if (answer) {
 		q.response_nonce = d->stream.nonce;
 		q.rejected = d->res.rejected;
@@ -153,19 +155,49 @@ static void send_rest(struct discovery *d, struct arena *a)
 	}
 }
 
+static bool has_news(const struct discovery *d)
+{
+	return !d->stream.greeted || d->stream.nonce[0] != '\0' || keys_unsaid(&d->keys);
+}
+
+static bool take_credit(struct discovery *d)
+{
+	struct stream *s = &d->stream;
+	uint64_t more = (loop_now(d->cfg.loop) - s->credited) / FLUSH_EVERY;
+	s->credited += more * FLUSH_EVERY;
+	s->credit = more < FLUSH_BURST - s->credit ? s->credit + (unsigned)more : FLUSH_BURST;
+	if (s->credit == 0)
+		return false;
+	s->credit--;
+	return true;
+}
+
 void stream_flush(struct discovery *d)
 {
+	struct stream *s = &d->stream;
 	struct arena a;
-	if (d->stream.call == NULL || d->stream.blocked)
+	if (s->call == NULL || s->blocked || !has_news(d))
 		return;
+	if (!take_credit(d)) {
+		loop_timer_at(&s->pace, s->credited + FLUSH_EVERY);
+		return;
+	}
 	arena_init(&a, NULL);
 	Weft__Mesh__V1__DiscoveryRequest q = WEFT__MESH__V1__DISCOVERY_REQUEST__INIT;
-	if (d->stream.greeted)
-		keys_take_unsubscribe(&d->keys, &a, &q);
+	if (s->greeted)
+		keys_take_unsubscribe(&d->keys, &a, KEYS_BYTES, &q);
 	if (q.n_unsubscribe > 0)
 		send_request(d, &q);
 	send_rest(d, &a);
 	arena_clear(&a);
+	/* What did not fit. */
+	if (has_news(d) && !s->blocked)
+		loop_timer_at(&s->pace, loop_now(d->cfg.loop) + FLUSH_EVERY);
+}
+
+static void on_pace(void *arg)
+{
+	stream_flush(OBJ_CAST(struct discovery, DISCOVERY_MAGIC, arg));
 }
 
 /* -- life ------------------------------------------------------------------------------------- */
@@ -199,12 +231,13 @@ static void on_timer(void *arg)
 	if (d->stream.call == NULL)
 		stream_open(d);
 	else
-		stream_break(d, "connected, and no response within a minute");
+		stream_break(d, "no response in time");
 }
 
 void stream_init(struct discovery *d)
 {
 	loop_timer_init(&d->stream.timer, d->cfg.loop, on_timer, d);
+	loop_timer_init(&d->stream.pace, d->cfg.loop, on_pace, d);
 }
 
 void stream_start(struct discovery *d)
@@ -225,6 +258,7 @@ void stream_kick(struct discovery *d)
 void stream_fini(struct discovery *d)
 {
 	loop_timer_stop(&d->stream.timer);
+	loop_timer_stop(&d->stream.pace);
 	grpc_call_drop(&d->stream.call);
 }
 
