@@ -14,6 +14,8 @@ void lookup_start(struct conn *c);
 bool lookup_find(struct conn *c, const struct snapshot *s, struct dest *out);
 /* What was told of a destination of the snapshot proved wrong. */
 void lookup_refresh(const struct flow *f, const struct dest *d);
+/* Who calls in plaintext is not known by name: asked for, so that the next time it is. */
+void lookup_source(const struct conn *c);
 /* Waits no more. */
 void lookup_leave(struct conn *c);
 /* The destination is not used by it any more. */

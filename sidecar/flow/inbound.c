@@ -8,6 +8,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
+#include "sidecar/flow/find.h"
 #include "sidecar/flow/raw.h"
 
 #define SELF_PIPE_BYTES (256 * 1024)
@@ -240,6 +241,8 @@ void inbound_count_plaintext(struct conn *c)
 {
 	struct addr ip = addr_with_port(&c->peer_addr, 0);
 	const struct mesh_pod *pod = snapshot_pod(c->snap, &ip);
+	if (pod == NULL)
+		lookup_source(c);
 	telemetry_plaintext(c->flow->telemetry, pod != NULL ? pod->endpoint.workload : STR_NULL,
 		pod != NULL ? pod->endpoint.ns : STR_NULL, c->orig.port);
 }

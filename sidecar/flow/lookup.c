@@ -73,6 +73,14 @@ bool lookup_find(struct conn *c, const struct snapshot *s, struct dest *out)
 	return false;
 }
 
+void lookup_source(const struct conn *c)
+{
+	const struct lookup *l = &c->flow->lookup;
+	struct addr ip = addr_with_port(&c->peer_addr, 0);
+	if (l->ask != NULL && snapshot_in_mesh(c->flow->snap, &ip))
+		(void)l->ask(l->arg, &ip);
+}
+
 void lookup_refresh(const struct flow *f, const struct dest *d)
 {
 	struct addr ip = addr_with_port(&d->addr, 0);
