@@ -162,6 +162,11 @@ const struct clock *loop_clock(const struct loop *loop)
 
 /* --- public: readiness and signals --- */
 
+bool loop_has_descriptors(const struct loop *loop)
+{
+	return !loop->backend->no_descriptors;
+}
+
 void loop_fd_init(struct loop_fd *w, struct loop *loop, int fd, loop_fd_fn *fn, void *arg)
 {
 	*w = (struct loop_fd){.loop = loop, .fn = fn, .arg = arg, .fd = fd};

@@ -22,6 +22,7 @@ enum loop_queue { LOOP_QUEUE_NONE, LOOP_QUEUE_DEFER, LOOP_QUEUE_FLUSH, LOOP_QUEU
 /* How a loop waits. Static storage of the backend. */
 struct loop_backend {
 	void (*run)(struct loop *loop);
+	bool no_descriptors;
 	void (*fd_want)(struct loop_fd *w, unsigned events);
 	int (*signals)(struct loop *loop, const int *signos, loop_signal_fn *fn, void *arg);
 	/* Frees the whole object that struct loop is the first member of. */

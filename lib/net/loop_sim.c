@@ -87,6 +87,7 @@ static void sim_free(struct loop *loop)
 
 static const struct loop_backend sim_backend = {
 	.run = sim_run,
+	.no_descriptors = true,
 	.fd_want = sim_fd_want,
 	.signals = sim_signals,
 	.free = sim_free,

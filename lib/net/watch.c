@@ -90,14 +90,14 @@ static void on_events(void *arg, unsigned events)
 }
 
 /* IN_ATTRIB: a file that was refused for its owner or mode is read when that has been mended. */
-static int open_inotify(const char *path)
+static int open_inotify(const struct loop *loop, const char *path)
 {
 	const uint32_t events = IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB;
 	char *folder = mem_strdup(path);
 	char *slash = strrchr(folder, '/');
 	if (slash != NULL)
 		*(slash == folder ? slash + 1 : slash) = '\0';
-	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	int fd = loop_has_descriptors(loop) ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1;
 	if (fd >= 0 && inotify_add_watch(fd, slash != NULL ? folder : ".", events) < 0) {
 		close(fd);
 		fd = -1;
@@ -114,7 +114,7 @@ struct watch *watch_start(struct loop *loop, const char *path, watch_fn *fn, voi
 	w->name = strrchr(w->path, '/') != NULL ? strrchr(w->path, '/') + 1 : w->path;
 	w->fn = fn;
 	w->arg = arg;
-	w->fd = open_inotify(path);
+	w->fd = open_inotify(loop, path);
 	loop_timer_init(&w->poll, loop, on_poll, w);
 	if (w->fd >= 0) {
 		loop_fd_init(&w->io, loop, w->fd, on_events, w);

@@ -201,7 +201,7 @@ static void on_events(void *arg, unsigned events);
 /* False where the kernel gives no watch, or neither the directory nor the one above is there. */
 static bool open_watches(struct watch_tree *w)
 {
-	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	w->fd = loop_has_descriptors(w->loop) ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1;
 	if (w->fd < 0)
 		return false;
 	struct tree_walk t = {.w = w, .watching = true};
