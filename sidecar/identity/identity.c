@@ -21,6 +21,8 @@
 /* What an attempt is authenticated by. */
 enum proof { PROOF_SESSION, PROOF_TOKEN, PROOF_NONE };
 
+enum outcome { ISSUED, REFUSED, UNREACHABLE, REJECTED, OUTCOMES };
+
 /* Owned by struct live; owns all it points to but what cfg borrows. */
 struct identity {
 	struct obj_head obj;
@@ -43,7 +45,7 @@ struct identity {
 	bool started, skewed;
 	bool recheck; /* the roots changed while an attempt was under way */
 	uint64_t renewals;
-	struct metric *outcomes;
+	struct metric_series *outcomes[OUTCOMES]; /* held; NULL: nobody counts */
 };
 
 static struct identity *identity_check(void *p)
@@ -63,11 +65,10 @@ static void free_secret(char **s)
 	*s = NULL;
 }
 
-static void count(struct identity *i, const char *result)
+static void count(struct identity *i, enum outcome outcome)
 {
-	struct str value = str_from(result);
-	if (i->outcomes != NULL)
-		metric_add(metric_get(i->outcomes, &value, 1), 1);
+	if (i->outcomes[outcome] != NULL)
+		metric_add(i->outcomes[outcome], 1);
 }
 
 static void start_attempt(struct identity *i);
@@ -95,11 +96,11 @@ static void log_failure(struct identity *i, const char *text, uint64_t retry_ns)
 		LOG_I("not_after", i->chain != NULL ? cert_chain_leaf(i->chain)->not_after : 0));
 }
 
-static void fail(struct identity *i, const char *result, const char *text)
+static void fail(struct identity *i, enum outcome outcome, const char *text)
 {
 	int64_t left = i->chain != NULL ? cert_chain_leaf(i->chain)->not_after - wall_s(i) : 0;
 	uint64_t retry = schedule_failed(&i->schedule, i->cfg.rng, i->cfg.loop, left);
-	count(i, result);
+	count(i, outcome);
 	log_failure(i, text, retry);
 	plan(i, retry);
 }
@@ -174,7 +175,7 @@ static void succeed(struct identity *i, struct cert_chain *chain, int64_t signed
 		i->distrust_session = false;
 	uint64_t renew = schedule_issued(&i->schedule, i->cfg.rng, i->cfg.loop,
 		cert_chain_leaf(chain), signed_at);
-	count(i, "issued");
+	count(i, ISSUED);
 	log_leaf(i, renew);
 	plan(i, renew);
 	if (i->recheck)
@@ -201,7 +202,7 @@ static void on_signed(struct identity *i, const Weft__Mesh__V1__SignResponse *a)
 	}
 	snprintf(text, sizeof(text), "the control plane's answer was refused: %s%s", why,
 		i->skewed ? " (the clocks differ: see the log)" : "");
-	fail(i, "rejected", text);
+	fail(i, REJECTED, text);
 	if (news)
 		i->cfg.changed(i->cfg.arg);
 }
@@ -225,7 +226,7 @@ static void on_refused(struct identity *i, const struct grpc_end *end)
 		snprintf(text, sizeof(text), "the control plane was not reached: %.*s%s%.*s%s",
 			STR_ARG(end->message), more ? " (" : "", more ? (int)failure.n : 0,
 			more ? failure.p : "", more ? ")" : "");
-		fail(i, "unreachable", text);
+		fail(i, UNREACHABLE, text);
 		return;
 	}
 	/* Other replicas may know the session all the same. */
@@ -243,7 +244,7 @@ static void on_refused(struct identity *i, const struct grpc_end *end)
 		snprintf(text + at, sizeof(text) - at,
 			"; %s: put a token of `weft token create NAMESPACE/POD` there",
 			i->token_error);
-	fail(i, "refused", text);
+	fail(i, REFUSED, text);
 }
 
 static void on_answer(void *arg, const struct grpc_end *end, const ProtobufCMessage *answer)
@@ -354,7 +355,7 @@ void identity_refused(struct identity *i)
 		return;
 	i->refused_at = now;
 	i->distrust_session = true;
-	fail(i, "refused", "the control plane does not know this pod's session any more");
+	fail(i, REFUSED, "the control plane does not know this pod's session any more");
 }
 
 void identity_roots(struct identity *i, struct str roots_der)
@@ -372,14 +373,25 @@ void identity_roots(struct identity *i, struct str roots_der)
  * --------------------------------------------------------------------------------------------------------
  */
 
-struct identity *identity_new(const struct identity_config *cfg)
+static void add_metrics(struct identity *i, struct metrics *m)
 {
 	static const char *const labels[] = {"result", NULL};
+	static const char *const names[OUTCOMES] = {"issued", "refused", "unreachable", "rejected"};
 	static const struct metric_def outcomes = {.name = "weft_identity_renewals_total",
 		.kind = METRIC_COUNTER,
 		.help = "Attempts to get a certificate, by result: issued, refused, unreachable, "
 			"rejected (an answer that does not hold).",
 		.labels = labels};
+	struct metric *family = metrics_add(m, &outcomes);
+	for (int k = 0; k < OUTCOMES; k++) {
+		struct str name = str_from(names[k]);
+		i->outcomes[k] = metric_get(family, &name, 1);
+		metric_hold(i->outcomes[k]);
+	}
+}
+
+struct identity *identity_new(const struct identity_config *cfg)
+{
 	struct identity *i = MEM_NEW(struct identity);
 	i->obj.magic = IDENTITY_MAGIC;
 	i->cfg = *cfg;
@@ -387,7 +399,7 @@ struct identity *identity_new(const struct identity_config *cfg)
 	i->pod_uid = mem_strndup(cfg->pod_uid.n > 0 ? cfg->pod_uid.p : "", cfg->pod_uid.n);
 	loop_timer_init(&i->due, cfg->loop, on_due, i);
 	if (cfg->metrics != NULL)
-		i->outcomes = metrics_add(cfg->metrics, &outcomes);
+		add_metrics(i, cfg->metrics);
 	return i;
 }
 
@@ -437,6 +449,9 @@ void identity_free(struct identity **ip)
 		return;
 	*ip = NULL;
 	loop_timer_stop(&i->due);
+	for (int k = 0; k < OUTCOMES; k++)
+		if (i->outcomes[k] != NULL)
+			metric_release(i->outcomes[k]);
 	grpc_call_drop(&i->call);
 	loop_defer_free(i->cfg.loop, i, identity_release);
 }
