@@ -96,8 +96,10 @@ int plan_hold(struct plan *p, struct str name, struct str hash)
 	struct plan_resource *r = plan_resource_of(p, name);
 	r->state = PLAN_HELD;
 	r->in_force = hash.n == PLAN_HASH;
-	if (r->in_force)
+	if (r->in_force) {
 		memcpy(r->force, hash.p, PLAN_HASH);
+		memcpy(r->sent, hash.p, PLAN_HASH);
+	}
 	return 0;
 }
 
@@ -199,10 +201,11 @@ void plan_unsubscribe(struct plan *p, const Weft__Mesh__V1__Key *k)
 static bool reject(struct plan *p, const Weft__Mesh__V1__Rejection *j, uint64_t now)
 {
 	struct plan_resource *r = map_get(p->by_name, str_from(j->name));
-	if (r == NULL || r->state == PLAN_HELD || j->hash.len != PLAN_HASH ||
-		memcmp(j->hash.data, r->sent, PLAN_HASH) != 0)
+	if (r == NULL || j->hash.len != PLAN_HASH ||
+		memcmp(j->hash.data, r->sent, PLAN_HASH) != 0 ||
+		(r->state == PLAN_HELD && !r->in_force))
 		return false;
-	if (r->state == PLAN_ACKNOWLEDGED)
+	if (r->state == PLAN_ACKNOWLEDGED || r->state == PLAN_HELD)
 		r->in_force = false;
 	r->state = PLAN_REJECTED;
 	plan_unreject(p, r);

@@ -36,8 +36,9 @@ struct plan_resource {
 	struct list_node node;   /* plan->resources */
 	struct list_node flight; /* plan->flight while it is in the unanswered response */
 	struct str name;
+	/* What is there, and what it was told last (or said to hold). */
 	uint8_t force[PLAN_HASH], sent[PLAN_HASH];
-	bool in_force; /* force is the version that is there */
+	bool in_force; /* there is one */
 	enum plan_state state;
 	struct plan_rejection *rejection;
 	uint32_t keys;        /* that lead here, as told */

@@ -118,6 +118,11 @@ static void hold(struct plan *p, struct catalog *c, const char *name)
 	assert_int_equal(plan_hold(p, str_from(name), r->hash), 0);
 }
 
+static const struct plan_resource *resource(struct plan *p, const char *name)
+{
+	return map_get(p->by_name, str_from(name));
+}
+
 /* --- tables --- */
 
 static void test_first_response(void **state)
@@ -260,6 +265,10 @@ static void test_held(void **state)
 	ack(&p);
 	expect(&p, c, "a:1", "");
 	assert_int_equal(plan_resources(&p), 5);
+	/* What it said to hold does not hold after all. */
+	assert_int_equal(nack(&p, c, "Service/shop/web"), 1);
+	expect(&p, c, "a:1", "");
+	assert_int_equal(resource(&p, "Service/shop/web")->state, PLAN_REJECTED);
 	plan_fini(&p);
 	catalog_unref(&c);
 }
@@ -339,11 +348,6 @@ static void test_required_changes(void **state)
 	plan_fini(&p);
 	catalog_unref(&c);
 	catalog_unref(&other);
-}
-
-static const struct plan_resource *resource(struct plan *p, const char *name)
-{
-	return map_get(p->by_name, str_from(name));
 }
 
 static void test_rejections(void **state)
