@@ -1,14 +1,12 @@
 /*
- * Discovery as text. The test owns what it gets.
+ * Discovery as text. The test owns what it gets; fuzzers link this too, so it asserts by itself.
  */
-#include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <cmocka.h>
 
 #include "tests/support/discovery_text.h"
+
+#include "lib/base/obj.h"
 
 void text_say(struct text *t, const char *fmt, ...)
 {
@@ -16,7 +14,7 @@ void text_say(struct text *t, const char *fmt, ...)
 	va_start(ap, fmt);
 	t->n += (size_t)vsnprintf(t->s + t->n, sizeof(t->s) - t->n, fmt, ap);
 	va_end(ap);
-	assert_true(t->n < sizeof(t->s));
+	ASSERT(t->n < sizeof(t->s));
 }
 
 static void say_answer(struct text *t, const Weft__Mesh__V1__Answer *a)
@@ -24,7 +22,7 @@ static void say_answer(struct text *t, const Weft__Mesh__V1__Answer *a)
 	char ip[ADDR_TEXT];
 	struct addr addr = {.family = ADDR_V4};
 	const char *key = "?";
-	assert_non_null(a->key);
+	ASSERT(a->key != NULL);
 	if (a->key->by_case == WEFT__MESH__V1__KEY__BY_NAME) {
 		key = a->key->name;
 	} else if (a->key->by_case == WEFT__MESH__V1__KEY__BY_ADDRESS && a->key->address.len == 4) {
@@ -35,7 +33,7 @@ static void say_answer(struct text *t, const Weft__Mesh__V1__Answer *a)
 		text_say(t, " %s!", key);
 	else
 		text_say(t, " %s>%s", key, a->not_meshed ? "-" : a->resource);
-	assert_int_equal((a->refused[0] != 0) + a->not_meshed + (a->resource[0] != 0), 1);
+	ASSERT((a->refused[0] != 0) + a->not_meshed + (a->resource[0] != 0) == 1);
 }
 
 void text_say_response(struct text *t, const Weft__Mesh__V1__DiscoveryResponse *m)
@@ -44,7 +42,7 @@ void text_say_response(struct text *t, const Weft__Mesh__V1__DiscoveryResponse *
 		say_answer(t, m->answers[i]);
 	for (size_t i = 0; i < m->n_resources; i++) {
 		text_say(t, " +%s", m->resources[i]->name);
-		assert_int_equal(m->resources[i]->hash.len, 32);
+		ASSERT(m->resources[i]->hash.len == 32);
 	}
 	for (size_t i = 0; i < m->n_removed; i++)
 		text_say(t, " -%s", m->removed[i]);

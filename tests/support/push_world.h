@@ -49,8 +49,11 @@ struct push_client {
 	struct grpc_channel *channel;
 	struct grpc_call *call; /* NULL after the end */
 	bool silent;            /* does not answer */
-	bool mute;              /* counts alone */
-	struct text got;        /* since the test looked */
+	/* May be NULL. */
+	void (*on_response)(struct push_client *c, const Weft__Mesh__V1__DiscoveryResponse *m);
+	void *arg;       /* the test's own */
+	bool mute;       /* counts alone */
+	struct text got; /* since the test looked */
 	uint64_t responses, resources, bytes;
 	char nonce[128];
 	bool ended;
@@ -69,8 +72,6 @@ void push_client_start(struct push_client *c, struct push_world *w, const char *
 	const char *keys);
 /* Answers the last response. */
 void push_client_ack(struct push_client *c);
-/* Settles; what came since the last call must be this. */
-void push_client_expect(struct push_client *c, const char *want);
 void push_client_close(struct push_client *c);
 
 void push_world_settle(struct push_world *w);
