@@ -4,10 +4,8 @@
  */
 #include "cli/fetch.h"
 
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
@@ -27,7 +25,8 @@ struct exchange {
 	struct loop_timer timer;
 	char authority[HOST_MAX + 16];
 	unsigned status;
-	struct addrinfo *found, *next; /* addresses of the host; next to be tried */
+	struct addr to[2]; /* the host's addresses; localhost has two */
+	size_t n_to, next; /* next to be tried */
 	bool over;
 	int err;        /* once it is over; 0: status and body are whole */
 	char text[128]; /* that goes with err */
@@ -144,7 +143,7 @@ static void on_dialled(void *arg, struct io *io, int err)
 	x->dial = NULL;
 	if (io != NULL)
 		ask(x, io);
-	else if (x->next != NULL)
+	else if (x->next < x->n_to)
 		dial_next(x);
 	else
 		finish(x, err, err_text(err));
@@ -153,65 +152,51 @@ static void on_dialled(void *arg, struct io *io, int err)
 static void dial_next(struct exchange *x)
 {
 	struct dial_config cfg = {.unix_path = x->what->url == NULL ? x->what->socket : NULL};
-	if (x->next != NULL) {
-		addr_from_sockaddr(x->next->ai_addr, &cfg.to);
-		x->next = x->next->ai_next;
-	}
+	if (x->next < x->n_to)
+		cfg.to = x->to[x->next++];
 	x->dial = dial_start(x->net, &cfg, on_dialled, x);
 }
 
-/* Cuts "http://HOST:PORT[/]" into what Host says, and what is looked up. */
-static int cut_url(struct exchange *x, char host[HOST_MAX + 1], char port[8], char *err,
-	size_t size)
+/* What of the authority names the host: without port and brackets. */
+static struct str cut_port(struct str authority, uint64_t *port)
 {
-	struct str rest = str_from(x->what->url);
-	uint64_t number = 80;
+	struct str host = authority;
+	size_t at = authority.n;
+	while (at > 0 && authority.p[at - 1] != ':' && authority.p[at - 1] != ']')
+		at--;
+	if (at > 0 && authority.p[at - 1] == ':') {
+		struct str text = str_sub(authority, at, authority.n);
+		host = str_sub(authority, 0, at - 1);
+		if (str_to_u64(text, 65535, port) != 0)
+			*port = 0;
+	}
+	if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		host = str_sub(host, 1, host.n - 2);
+	return host;
+}
+
+/* The addresses of "http://HOST:PORT[/]": those that answer to us are on this machine, so that no
+ * resolver has to be asked. */
+static bool read_url(struct exchange *x)
+{
+	struct str rest = str_from(x->what->url), host;
+	uint64_t port = 80;
 	if (str_starts_nocase(rest, STR("http://")))
 		rest = str_sub(rest, 7, rest.n);
 	if (str_ends(rest, STR("/")))
 		rest = str_sub(rest, 0, rest.n - 1);
-	struct str name = rest;
-	ptrdiff_t colon = -1;
-	for (size_t i = rest.n; i > 0 && rest.p[i - 1] != ']' && colon < 0; i--)
-		if (rest.p[i - 1] == ':')
-			colon = (ptrdiff_t)i - 1;
-	bool good =
-		http_is_authority(rest) && str_copy(x->authority, sizeof(x->authority), rest) >= 0;
-	if (good && colon >= 0) {
-		name = str_sub(rest, 0, (size_t)colon);
-		good = str_to_u64(str_sub(rest, (size_t)colon + 1, rest.n), 65535, &number) == 0 &&
-			number > 0;
-	}
-	if (name.n > 2 && name.p[0] == '[')
-		name = str_sub(name, 1, name.n - 2);
-	if (!good || name.n == 0 || str_copy(host, HOST_MAX + 1, name) < 0) {
-		snprintf(err, size, "%s=%s: expected http://HOST:PORT", x->what->flag,
-			x->what->url);
-		return ERR_INVAL;
-	}
-	snprintf(port, 8, "%u", (unsigned)number);
-	return 0;
-}
-
-static int resolve(struct exchange *x, char *err, size_t size)
-{
-	char host[HOST_MAX + 1], port[8];
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-	if (x->what->url == NULL) {
-		snprintf(x->authority, sizeof(x->authority), "localhost");
-		return 0;
-	}
-	int e = cut_url(x, host, port, err, size);
-	if (e != 0)
-		return e;
-	int failed = getaddrinfo(host, port, &hints, &x->found);
-	if (failed != 0) {
-		snprintf(err, size, "%s: %s (%s)", x->what->url, gai_strerror(failed),
-			x->what->flag);
-		return ERR_NOTFOUND;
-	}
-	x->next = x->found;
-	return 0;
+	if (!http_is_authority(rest) || str_copy(x->authority, sizeof(x->authority), rest) < 0)
+		return false;
+	host = cut_port(rest, &port);
+	bool local = str_eq_nocase(host, STR("localhost"));
+	if (port == 0 || addr_parse(local ? STR("127.0.0.1") : host, &x->to[0]) != 0)
+		return false;
+	x->n_to = 1;
+	if (local && addr_parse(STR("::1"), &x->to[1]) == 0)
+		x->n_to = 2;
+	for (size_t i = 0; i < x->n_to; i++)
+		x->to[i].port = (uint16_t)port;
+	return true;
 }
 
 /* --- the call --- */
@@ -245,9 +230,14 @@ int fetch(const struct fetch *f, struct fetch_answer *out, char *err, size_t siz
 {
 	struct exchange x = {.what = f};
 	*out = (struct fetch_answer){0};
-	int e = resolve(&x, err, size);
-	if (e != 0)
-		return e;
+	if (f->url == NULL) {
+		snprintf(x.authority, sizeof(x.authority), "localhost");
+	} else if (!read_url(&x)) {
+		snprintf(err, size,
+			"%s=%s: expected http://ADDRESS:PORT, with an IP address or localhost",
+			f->flag, f->url);
+		return ERR_INVAL;
+	}
 	x.env.loop = loop_new(NULL);
 	x.env.bufs = buf_pool_new(0);
 	x.env.arenas = arena_pool_new(4);
@@ -266,8 +256,6 @@ int fetch(const struct fetch *f, struct fetch_answer *out, char *err, size_t siz
 	loop_free(&x.env.loop);
 	arena_pool_free(&x.env.arenas);
 	buf_pool_free(&x.env.bufs);
-	if (x.found != NULL)
-		freeaddrinfo(x.found);
 	return x.err;
 }
 

@@ -16,7 +16,7 @@
 /* Borrowed. */
 struct fetch {
 	const char *method; /* "GET"; a POST has no body */
-	/* "http://HOST:PORT" (host: a name, an address, [IPv6]); or NULL, and a socket's path */
+	/* "http://ADDRESS:PORT" (an IP address, [IPv6], localhost); or NULL, and a socket's path */
 	const char *url;
 	const char *socket;
 	const char *target;  /* "/proxies?pod=shop/web" */

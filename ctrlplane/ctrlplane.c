@@ -16,6 +16,7 @@
 #define METRIC_IDLE_NS (3600 * NS_PER_S)
 #define HOUSEKEEPING_NS (10 * NS_PER_S)
 #define DRAIN_LOOK_NS (50 * NS_PER_MS) /* between looks whether the last call has ended */
+#define FLUSH_NS (8 * NS_PER_S)        /* for the last bytes, when all has ended */
 #define OVERLAP_NS (3600 * NS_PER_S)   /* of roots; a leaf's lifetime where that is shorter */
 
 static const char *const services[] = {"", "weft.mesh.v1.Discovery", "weft.mesh.v1.Identity"};
@@ -76,9 +77,14 @@ static void on_housekeeping(void *arg)
 
 /* --- drain and end --- */
 
+/* Answers on their way are part of what was asked; who takes none of them cannot keep us. */
 static void on_done(void *arg)
 {
 	struct ctrlplane *c = cast(arg);
+	if (loop_has_orphans(c->env.loop) && loop_now(c->env.loop) < c->ended + FLUSH_NS) {
+		loop_timer_start(&c->flush, DRAIN_LOOK_NS);
+		return;
+	}
 	if (c->done != NULL)
 		c->done(c->done_arg);
 }
@@ -89,6 +95,7 @@ static void end(struct ctrlplane *c)
 	if (c->ending)
 		return;
 	c->ending = true;
+	c->ended = loop_now(c->env.loop);
 	loop_timer_stop(&c->deadline);
 	loop_timer_stop(&c->look);
 	loop_timer_stop(&c->housekeeping);
@@ -317,6 +324,7 @@ struct ctrlplane *ctrlplane_new(const struct ctrlplane_env *env,
 	loop_timer_init(&c->housekeeping, env->loop, on_housekeeping, c);
 	loop_timer_init(&c->deadline, env->loop, on_deadline, c);
 	loop_timer_init(&c->look, env->loop, on_look, c);
+	loop_timer_init(&c->flush, env->loop, on_done, c);
 	loop_task_init(&c->done_task, env->loop, on_done, c);
 	return c;
 }
@@ -329,6 +337,7 @@ void ctrlplane_free(struct ctrlplane **cp)
 	*cp = NULL;
 	end(c);
 	loop_task_cancel(&c->done_task);
+	loop_timer_stop(&c->flush);
 	if (c->started)
 		store_unlisten(&c->listener);
 	push_free(&c->push);

@@ -38,7 +38,8 @@ struct ctrlplane {
 	struct push *push;
 	struct ctrlplane_admin *admin;
 	struct control *control;
-	struct loop_timer housekeeping, deadline, look;
+	struct loop_timer housekeeping, deadline, look, flush;
+	uint64_t ended; /* loop time */
 	struct loop_task done_task;
 	bool started, draining, ending, ready_said;
 	ctrlplane_done_fn *done;

@@ -207,6 +207,7 @@ void grpc_server_finish_if_over(struct grpc_server *s)
 	if (!s->closing || s->n_conns > 0 || s->n_handshakes > 0 || !list_empty(&s->calls))
 		return;
 	loop_timer_stop(&s->close_timer);
+	loop_orphan_done(&s->orphan);
 	loop_defer_free(s->env.loop, s, server_free);
 }
 
@@ -233,5 +234,6 @@ void grpc_server_close(struct grpc_server **server)
 	}
 	grpc_server_drain(s);
 	loop_timer_start(&s->close_timer, CLOSE_NS);
+	loop_adopt(s->env.loop, &s->orphan, grpc_server_on_close_timer, s);
 	grpc_server_finish_if_over(s);
 }

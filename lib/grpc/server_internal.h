@@ -28,6 +28,7 @@ struct grpc_server {
 	size_t n_conns, n_handshakes;
 	bool closing, draining, paused;
 	struct loop_timer close_timer;
+	struct loop_orphan orphan; /* while it closes, so that the loop knows of it */
 	struct grpc_server_stats stats;
 };
 

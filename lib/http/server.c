@@ -43,6 +43,7 @@ static void finish_if_over(struct http_server *s)
 	if (!s->closing || s->alive > 0)
 		return;
 	loop_timer_stop(&s->close_timer);
+	loop_orphan_done(&s->orphan);
 	s->obj.magic = 0;
 	loop_defer_free(s->env.loop, s, free_memory);
 }
@@ -185,6 +186,7 @@ void http_server_close(struct http_server **server)
 	s->closing = true;
 	listener_close(&s->listener);
 	loop_timer_start(&s->close_timer, HTTP_SERVER_CLOSE_NS);
+	loop_adopt(s->env.loop, &s->orphan, on_close_timeout, s);
 	LIST_EACH(&s->conns, n)
 	{
 		struct http_conn *http = CONTAINER_OF(n, struct server_conn, node)->http;

@@ -22,6 +22,7 @@ struct http_server {
 	size_t pending;    /* bytes of answers whose exchange has not ended */
 	bool closing;
 	struct loop_timer close_timer;
+	struct loop_orphan orphan; /* while it closes, so that the loop knows of it */
 };
 
 /* Owned by its server; freed when the HTTP connection ended. */

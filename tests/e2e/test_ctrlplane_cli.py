@@ -533,10 +533,14 @@ def test_answers_that_are_none(said, text):
 
 @pytest.mark.parametrize("url, text", [
     ("http://127.0.0.1:1", "connection refused: is weft-ctrlplane running? (--control-plane http://127.0.0.1:1)"),
-    ("https://127.0.0.1:1", "expected http://HOST:PORT"),
-    ("http://127.0.0.1:0", "expected http://HOST:PORT"),
-    ("http://127.0.0.1:1/path", "expected http://HOST:PORT"),
-    ("http://user@127.0.0.1:1", "expected http://HOST:PORT"),
+    ("https://127.0.0.1:1", "expected http://ADDRESS:PORT"),
+    ("http://somewhere.example:1", "expected http://ADDRESS:PORT"),
+    ("http://127.0.0.1:65536", "expected http://ADDRESS:PORT"),
+    ("http://[::1]:1/", "connection refused"),
+    ("localhost:1", "connection refused"),
+    ("http://127.0.0.1:0", "expected http://ADDRESS:PORT"),
+    ("http://127.0.0.1:1/path", "expected http://ADDRESS:PORT"),
+    ("http://user@127.0.0.1:1", "expected http://ADDRESS:PORT"),
 ])
 def test_addresses(url, text):
     assert text in weft("proxy-status", "--control-plane", url, code=1).stderr
