@@ -116,7 +116,15 @@ static void describe_list(const struct push_stream *s, struct json *j,
 	json_array_end(j);
 }
 
-static void describe_stream(const struct push_stream *s, struct json *j, bool whole)
+/* Has, and has answered, all that the catalog in force has for it. On a list other than idle it has
+ * not been looked at since something changed. */
+static bool is_synced(const struct push_stream *s, bool idle)
+{
+	return idle && s->phase == PUSH_LIVE && !s->unanswered && !s->due && !s->behind &&
+		s->withheld == NULL;
+}
+
+static void describe_stream(const struct push_stream *s, struct json *j, bool idle, bool whole)
 {
 	char text[ADDR_TEXT];
 	const struct plan *plan = &s->plan;
@@ -131,6 +139,7 @@ static void describe_stream(const struct push_stream *s, struct json *j, bool wh
 	json_key_bool(j, "behind", s->behind);
 	json_key_bool(j, "waiting", s->phase == PUSH_WAITING);
 	json_key_bool(j, "unanswered", s->unanswered);
+	json_key_bool(j, "synced", is_synced(s, idle));
 	json_key_str(j, "withheld", str_from(s->withheld));
 	json_key_u64(j, "resources", s->planned ? plan_resources(plan) : 0);
 	json_key_u64(j, "subscriptions", s->planned ? plan_keys(plan) : 0);
@@ -155,7 +164,7 @@ void push_describe(struct push *p, struct json *j, struct str only)
 			const struct push_stream *s = CONTAINER_OF(n, struct push_stream, node);
 			if (s->key == NULL || (only.n != 0 && !str_eq(str_from(s->key), only)))
 				continue;
-			describe_stream(s, j, only.n != 0);
+			describe_stream(s, j, lists[i] == &p->idle, only.n != 0);
 		}
 	json_array_end(j);
 }

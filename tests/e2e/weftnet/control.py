@@ -144,7 +144,4 @@ class ControlPlane:
 
     def settled(self):
         """Until every connected sidecar has answered everything of the position in force."""
-        def done():
-            now = self.position()
-            return all(p["position"] == now and not p["waiting"] for p in self.proxies().values())
-        wait_for("the sidecars to have it", done)
+        wait_for("the sidecars to have it", lambda: all(p["synced"] for p in self.proxies().values()))
