@@ -131,7 +131,7 @@ def test_control_plane_is_killed(world, family):
     out = world.get("10.96.0.250" if family == 4 else "fd96::fa")
     assert "503" in out and "x-weft-reason: discovery" in out, out
     world.control.start()
-    wait_for("all to be connected again", lambda: len(world.control.proxies()) == 3)
+    world.control.wait_connected(3)
     assert "HTTP/1.1 200" in world.get(world.service.ip(family))
 
 
@@ -140,16 +140,15 @@ def test_restart_keeps_root_and_position(world):
     assert world.control.stop() == 0
     world.control.start()
     assert (world.control.position(), open(world.control.root).read()) == before
-    wait_for("all to be connected again", lambda: len(world.control.proxies()) == 3)
+    world.control.wait_connected(3)
     assert os.stat(os.path.join(world.control.data, "root.key")).st_mode & 0o777 == 0o600
 
 
 def test_unmeshed_address_in_the_ranges(world, family):
     """An explicit "not meshed" permits plaintext, and is remembered through a restart without control plane."""
-    stranger = world.mesh.pod("stranger", meshed=False)
+    stranger = world.mesh.pod(f"stranger{family}", meshed=False)
     apps.Nginx(stranger, HTTP, [8080])
     witness = "10.77.200.1" if family == 4 else "fd77::c801"
-    world.mesh.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
     world.control.reload()
     # The stranger is a pod of the source without sidecar in a STRICT namespace: it receives no byte.
     assert "x-weft-reason: strict" in world.get(stranger.ip(family), 8080)

@@ -78,7 +78,7 @@ def test_unknown_address(world, family, how):
         else:
             drop(world.mesh, False)
             world.control.start()
-    wait_for("both to be connected", lambda: len(world.control.proxies()) == 2)
+    world.control.wait_connected(2)
     assert "HTTP/1.1 200" in world.get(world.service.ip(family))
 
 

@@ -102,6 +102,10 @@ class ControlPlane:
         rows = answer["proxies"] if isinstance(answer, dict) else answer
         return {p["pod"]: p for p in rows if p.get("connected", True)}
 
+    def wait_connected(self, n):
+        """Until n sidecars are connected. They try again within half a minute at the latest."""
+        wait_for(f"{n} sidecars to be connected", lambda: len(self.proxies()) == n, timeout=50)
+
     def ca(self, *args):
         return self.weft("ca", *args, "--control-socket", self.socket)
 
