@@ -103,21 +103,6 @@ static bool start_thread(struct dir_source *d)
 	return error == 0;
 }
 
-static void read_now(struct dir_source *d, bool if_other)
-{
-	if (d->running) {
-		d->again = d->again || !if_other;
-		return;
-	}
-	uint64_t now = loop_now(d->loop);
-	d->started_at = now;
-	d->reading.if_other = if_other;
-	d->reading.hasty = d->changed_at != 0 && now - d->changed_at >= SETTLE_MAX_NS;
-	d->running = start_thread(d);
-	if (!d->running)
-		loop_timer_start(&d->settle, SETTLE_MAX_NS);
-}
-
 /* Soon, but not while changes go on: unless they go on for too long. */
 static void read_soon(struct dir_source *d)
 {
@@ -129,6 +114,18 @@ static void read_soon(struct dir_source *d)
 		loop_timer_start(&d->settle, SETTLE_NS);
 }
 
+static void finish_reading(struct dir_source *d)
+{
+	loop_timer_start(&d->rescan, RESCAN_NS);
+	if (d->reading.world != NULL)
+		take_world(d, d->reading.world);
+	if (!d->reading.early && !loop_timer_running(&d->settle))
+		d->changed_at = 0;
+	if (d->reading.early || d->again)
+		read_soon(d);
+	d->again = false;
+}
+
 static void on_read(void *arg, unsigned events)
 {
 	struct dir_source *d = arg;
@@ -138,14 +135,28 @@ static void on_read(void *arg, unsigned events)
 		return;
 	pthread_join(d->thread, NULL);
 	d->running = false;
-	loop_timer_start(&d->rescan, RESCAN_NS);
-	if (d->reading.world != NULL)
-		take_world(d, d->reading.world);
-	if (!d->reading.early && !loop_timer_running(&d->settle))
-		d->changed_at = 0;
-	if (d->reading.early || d->again)
-		read_soon(d);
-	d->again = false;
+	finish_reading(d);
+}
+
+/* A simulated loop, which has no descriptors, may be held. */
+static void read_now(struct dir_source *d, bool if_other)
+{
+	if (d->running) {
+		d->again = d->again || !if_other;
+		return;
+	}
+	uint64_t now = loop_now(d->loop);
+	d->started_at = now;
+	d->reading.if_other = if_other;
+	d->reading.hasty = d->changed_at != 0 && now - d->changed_at >= SETTLE_MAX_NS;
+	if (!loop_has_descriptors(d->loop)) {
+		reading_run(&d->reading);
+		finish_reading(d);
+		return;
+	}
+	d->running = start_thread(d);
+	if (!d->running)
+		loop_timer_start(&d->settle, SETTLE_MAX_NS);
 }
 
 /* -- when it is read -------------------------------------------------------------------------- */
@@ -204,7 +215,8 @@ int dir_source_start(struct loop *loop, struct log *log, const char *path, struc
 	d->reading = (struct reading){.path = d->path, .good = d->good};
 	d->event = event;
 	loop_fd_init(&d->io, loop, event, on_read, d);
-	loop_fd_want(&d->io, LOOP_READ);
+	if (loop_has_descriptors(loop))
+		loop_fd_want(&d->io, LOOP_READ);
 	loop_timer_init(&d->settle, loop, on_settled, d);
 	loop_timer_init(&d->rescan, loop, on_rescan, d);
 	loop_timer_start(&d->rescan, RESCAN_NS);
