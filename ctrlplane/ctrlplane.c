@@ -81,7 +81,8 @@ static void on_housekeeping(void *arg)
 static void on_done(void *arg)
 {
 	struct ctrlplane *c = cast(arg);
-	if (loop_has_orphans(c->env.loop) && loop_now(c->env.loop) < c->ended + FLUSH_NS) {
+	if (!c->quitting && loop_has_orphans(c->env.loop) &&
+		loop_now(c->env.loop) < c->ended + FLUSH_NS) {
 		loop_timer_start(&c->flush, DRAIN_LOOK_NS);
 		return;
 	}
@@ -144,7 +145,7 @@ void ctrlplane_drain(struct ctrlplane *c)
 
 void ctrlplane_quit(struct ctrlplane *c)
 {
-	c->draining = true;
+	c->draining = c->quitting = true;
 	loop_timer_start(&c->deadline, 0);
 }
 
