@@ -66,9 +66,11 @@ static void settle(struct ca_world *w)
 		assert_true(loop_sim_settle(w->loop, TURNS) < TURNS);
 		return;
 	}
-	loop_task_init(&task, w->loop, on_stop, w->loop);
-	loop_defer(&task);
-	loop_run(w->loop);
+	for (int turn = 0; turn < 50; turn++) {
+		loop_task_init(&task, w->loop, on_stop, w->loop);
+		loop_defer(&task);
+		loop_run(w->loop);
+	}
 }
 
 void ca_world_open_real(struct ca_world *w)
