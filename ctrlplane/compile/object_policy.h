@@ -1,6 +1,6 @@
 /*
- * Objects that say what holds for others: modes, authorization, traffic, the mesh. Plain data in the
- * world's arena, as what is in object.h.
+ * Objects that say what holds for others: modes, authorization, traffic, the mesh. Plain data in
+ * the world's arena, as what is in object.h.
  */
 #ifndef WEFT_CTRLPLANE_COMPILE_OBJECT_POLICY_H
 #define WEFT_CTRLPLANE_COMPILE_OBJECT_POLICY_H

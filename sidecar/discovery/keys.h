@@ -83,8 +83,8 @@ uint64_t keys_retry(struct keys *k, uint64_t now);
 
 /* -- on the wire -- */
 
-/* A new stream: everything is to be said. */
-void keys_stream(struct keys *k);
+/* The stream is over: on the next one everything is to be said. */
+void keys_silence(struct keys *k);
 bool keys_unsaid(const struct keys *k);
 /* What is to be unsubscribed and subscribed, as many as fit into max bytes; said by that. In the
  * arena. The former goes out first, in messages of its own. */

@@ -49,7 +49,7 @@ static bool put(struct filling *f, const struct key *key)
 	return true;
 }
 
-void keys_stream(struct keys *k)
+void keys_silence(struct keys *k)
 {
 	struct map_entry *at = NULL;
 	struct str bytes;
@@ -60,10 +60,9 @@ void keys_stream(struct keys *k)
 	while (map_next(k->by, &at, &bytes, &value)) {
 		struct key *key = value;
 		key->said = false;
-		if (key->retry)
-			continue; /* in its time */
 		list_remove(&key->wire);
-		list_append(&k->say, &key->wire);
+		if (!key->retry) /* that one in its time */
+			list_append(&k->say, &key->wire);
 	}
 }
 

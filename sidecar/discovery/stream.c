@@ -39,6 +39,7 @@ static void stream_failed(struct discovery *d, bool exhausted)
 	s->delivered = s->greeted = s->blocked = false;
 	s->nonce[0] = '\0';
 	loop_timer_stop(&s->pace);
+	keys_silence(&d->keys);
 	uint64_t wait = next_wait(d, exhausted);
 	loop_timer_at(&s->timer, now + wait);
 	log_at(d->cfg.log, s->failures == 1 ? LOG_WARN : LOG_INFO, "discovery",
@@ -221,7 +222,6 @@ static void stream_open(struct discovery *d)
 	mem_wipe(bearer, sizeof(bearer));
 	loop_timer_at(&s->timer, s->opened + FIRST_RESPONSE_NS);
 	resources_answered(&d->res);
-	keys_stream(&d->keys);
 	stream_flush(d);
 }
 
