@@ -178,8 +178,8 @@ static bool is_name(struct str s)
 static struct credential *parse_words(bool session, const struct str *w, size_t n)
 {
 	struct str uid = str_eq(w[3], STR(NO_UID)) ? STR("") : w[3];
-	if (n != (session ? 5 : 8) || !is_name(w[1]) || !is_name(w[2]) || w[4].n == 0 ||
-		w[4].n > SPIFFE_ID_MAX || (uid.n > 0 && !cert_uid_valid(uid)))
+	if (n != (session ? 5 : 8) || !is_name(w[1]) || !is_name(w[2]) || w[3].n == 0 ||
+		w[4].n == 0 || w[4].n > SPIFFE_ID_MAX || (uid.n > 0 && !cert_uid_valid(uid)))
 		return NULL;
 	struct credential *one = credential_new(session, w[1], w[2], uid, w[4]);
 	bool good = parse_hex(w[0], one->hash);
