@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "ctrlplane/compile/world_internal.h"
+#include "ctrlplane/compile/label_index.h"
 
 /* -- ports of pods ---------------------------------------------------------------------------- */
 
@@ -97,21 +97,21 @@ static void add_selected(struct world *w, struct kube_service *svc, struct kube_
 	}
 }
 
-static void join_selector(struct world *w, struct kube_service *svc)
+static void join_selector(struct world *w, const struct label_index *pods, struct kube_service *svc)
 {
-	size_t from, to, n = 0;
+	size_t n = 0;
 	if (svc->selector.n == 0) {
 		world_tell(w, PROBLEM_NOTE, &svc->meta, "",
 			"has no selector and no EndpointSlices, so no endpoints");
 		return;
 	}
-	list_range(&w->pods, svc->meta.ns, &from, &to);
-	for (size_t i = from; i < to; i++)
-		n += is_endpoint(svc, w->pods.v[i]);
+	const struct object_list *l = label_index_find(pods, svc->meta.ns, &svc->selector);
+	for (size_t i = 0; i < l->n; i++)
+		n += is_endpoint(svc, l->v[i]);
 	svc->endpoints = arena_alloc(&w->arena, n * sizeof(*svc->endpoints));
-	for (size_t i = from; i < to; i++)
-		if (is_endpoint(svc, w->pods.v[i]))
-			add_selected(w, svc, w->pods.v[i]);
+	for (size_t i = 0; i < l->n; i++)
+		if (is_endpoint(svc, l->v[i]))
+			add_selected(w, svc, l->v[i]);
 }
 
 /* A name that no endpoint of the Service has is a mistake that shows only as "no endpoints". */
@@ -165,14 +165,16 @@ void join_services(struct world *w)
 	for (size_t i = 0; i < w->pods.n; i++)
 		pod_own_ports(w, w->pods.v[i]);
 	find_slices(w);
+	struct label_index *pods = label_index_new(w);
 	for (size_t i = 0; i < w->services.n; i++) {
 		struct kube_service *svc = w->services.v[i];
 		if (svc->slices != NULL)
 			join_slices(w, svc);
 		else
-			join_selector(w, svc);
+			join_selector(w, pods, svc);
 		check_targets(w, svc);
 	}
+	label_index_free(&pods);
 	for (size_t i = 0; i < w->pods.n; i++) {
 		struct kube_pod *pod = w->pods.v[i];
 		if (pod->n_facts > 1)

@@ -123,7 +123,7 @@ int object_order(const struct object_meta *a, const struct object_meta *b)
 void object_list_add(struct object_list *l, void *object)
 {
 	if (l->n == l->room) {
-		l->room = l->room == 0 ? 64 : l->room * 2;
+		l->room = l->room == 0 ? 8 : l->room * 2;
 		l->v = mem_resize(l->v, l->room * sizeof(*l->v));
 	}
 	l->v[l->n++] = object;
