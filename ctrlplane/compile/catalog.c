@@ -153,10 +153,21 @@ const struct compiled *catalog_object(struct catalog *c, const char *kind, struc
 	return out;
 }
 
-const struct compiled *catalog_by_address(struct catalog *c, const struct addr *ip)
+static const struct claim *find_claim(const struct catalog *c, const struct addr *ip)
 {
 	struct addr key = addr_with_port(ip, 0);
-	const struct claim *claim = map_get(c->w->owners, addr_key(&key));
+	return map_get(c->w->owners, addr_key(&key));
+}
+
+bool catalog_contested(const struct catalog *c, const struct addr *ip)
+{
+	const struct claim *claim = find_claim(c, ip);
+	return claim != NULL && claim->contested;
+}
+
+const struct compiled *catalog_by_address(struct catalog *c, const struct addr *ip)
+{
+	const struct claim *claim = find_claim(c, ip);
 	if (claim == NULL || claim->contested)
 		return NULL;
 	bool service = str_eq(claim->by->kind, STR("Service"));

@@ -38,6 +38,9 @@ const struct compiled *catalog_resource(struct catalog *c, struct str name);
 /* The Service or Pod that has the address (port 0), or the host name ("shop/web", "web.shop",
  * "web.shop.svc", "web.shop.svc.cluster.local."); NULL: nobody. */
 const struct compiled *catalog_by_address(struct catalog *c, const struct addr *ip);
+/* True where several claim the address: it is nobody's, but nobody may be told that it is outside
+ * the mesh. */
+bool catalog_contested(const struct catalog *c, const struct addr *ip);
 const struct compiled *catalog_by_name(struct catalog *c, struct str host);
 /* 0, or ERR_NOTFOUND / ERR_INVAL (not meshed, finished, no address) with text. */
 int catalog_required(struct catalog *c, struct str ns, struct str pod,

@@ -108,8 +108,13 @@ static void put_in_force(struct store *s)
 	if (s->world == NULL || s->n_bundles == 0)
 		return;
 	s->foreign = !has_own_bundle(s);
-	if (s->foreign)
+	if (s->foreign) {
+		log_at(s->log, LOG_ERROR, "store",
+			"MeshConfig names another trust domain than the certificate authority's, so "
+			"nothing changes",
+			LOG_S("trust_domain", world_trust_domain(s->world)));
 		return;
+	}
 	position_hash(s, hash);
 	if (s->catalog != NULL && memcmp(hash, s->at.hash, SHA256_SIZE) == 0)
 		return;
