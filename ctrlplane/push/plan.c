@@ -36,6 +36,7 @@ void plan_fini(struct plan *p)
 	map_free(&p->by_name);
 	map_free(&p->by_key);
 	mem_free((void *)(uintptr_t)p->told_required.p);
+	mem_free(p->large);
 	*p = (struct plan){0};
 }
 

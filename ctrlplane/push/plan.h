@@ -63,7 +63,7 @@ enum plan_step { PLAN_REQUIRED, PLAN_LIST, PLAN_REFUSALS, PLAN_KEYS, PLAN_REMOVA
 struct plan_config {
 	struct str ns, pod; /* borrowed */
 	uint32_t max_keys;
-	size_t response_bytes;
+	size_t response_bytes, resource_bytes;
 	uint64_t seed; /* of maps */
 };
 
@@ -73,8 +73,9 @@ struct plan {
 	struct list resources, keys, refusals, flight;
 	struct map *by_name, *by_key;
 	size_t refusal_bytes, n_refusals, n_rejections;
-	struct str told_required; /* packed, owned */
-	uint64_t passes, too_large;
+	struct str told_required;   /* packed, owned */
+	uint64_t passes, too_large; /* too_large: resources that were not sent for it */
+	char *large;                /* the last of them; NULL: none */
 	/* The pass: catalog NULL is none. */
 	struct catalog *catalog;
 	char *position;

@@ -81,6 +81,13 @@ static struct str required_name(const struct catalog_required *q, size_t i)
 	return i < q->n_policies ? q->policies[i] : STR_NULL;
 }
 
+static void count_large(struct plan *p, const struct compiled *c)
+{
+	p->too_large++;
+	mem_free(p->large);
+	p->large = mem_strndup(c->name.p, c->name.n);
+}
+
 /* False where the response is full. */
 static bool step_required(struct plan *p)
 {
@@ -97,8 +104,8 @@ static bool step_required(struct plan *p)
 	r->required_in = p->passes;
 	if (!wanted(p, r, c))
 		return true;
-	if (c->packed.n > PLAN_MAX_RESOURCE) {
-		p->too_large++;
+	if (c->packed.n > p->cfg.resource_bytes) {
+		count_large(p, c);
 		return true;
 	}
 	if (!response_fits(&p->response, response_resource_bytes(c)))
@@ -251,9 +258,9 @@ static bool step_key(struct plan *p)
 	}
 	struct plan_key *k = CONTAINER_OF(p->cursor, struct plan_key, node);
 	const struct compiled *c = resolve(p, k), *send = NULL;
-	enum plan_answer told = c == NULL         ? PLAN_NOT_MESHED
-		: c->packed.n > PLAN_MAX_RESOURCE ? PLAN_REFUSED
-						  : PLAN_LEADS;
+	enum plan_answer told = c == NULL             ? PLAN_NOT_MESHED
+		: c->packed.n > p->cfg.resource_bytes ? PLAN_REFUSED
+						      : PLAN_LEADS;
 	struct plan_resource *r = told == PLAN_LEADS ? map_get(p->by_name, c->name) : NULL;
 	if (told == PLAN_LEADS && (r == NULL || wanted(p, r, c)))
 		send = c;
@@ -264,7 +271,8 @@ static bool step_key(struct plan *p)
 		return false;
 	if (send != NULL)
 		send_resource(p, k->to, c);
-	p->too_large += !same && told == PLAN_REFUSED;
+	if (!same && told == PLAN_REFUSED)
+		count_large(p, c);
 	p->cursor = k->node.next;
 	return true;
 }

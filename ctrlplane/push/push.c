@@ -11,6 +11,8 @@
 
 #define SLICE_NS NS_PER_MS
 #define SLICE_STREAMS 128 /* of one turn */
+#define TOLD_RATE 10      /* per second, and at once; all are counted */
+#define TOLD_BURST 100
 
 /* --- metrics --- */
 
@@ -144,6 +146,7 @@ struct push *push_new(struct grpc_server *server, const struct push_config *cfg)
 	p->admitted = map_new(p->prefix);
 	p->queued = map_new(p->prefix);
 	p->admission = bucket_make(cfg->admit_rate, cfg->admit_burst);
+	p->told = bucket_make(TOLD_RATE, TOLD_BURST);
 	loop_timer_init(&p->admit_timer, cfg->loop, admit_on_timer, p);
 	loop_task_init(&p->admit_task, cfg->loop, on_admit_task, p);
 	loop_task_init(&p->turn, cfg->loop, on_turn, p);

@@ -15,7 +15,7 @@
 #define PUSH_WAIT_NS (60 * NS_PER_S)  /* to be admitted */
 #define PUSH_REQUEST_RATE 200         /* requests of one stream per second, and at once */
 #define PUSH_REQUEST_BURST 2000
-#define PUSH_NONCE 32
+#define PUSH_NONCE 48
 
 enum push_end {
 #define PUSH_END(name, label, status, level, text) PUSH_END_##name,
@@ -62,7 +62,7 @@ struct push_stream {
 	char *position; /* last sent; NULL: none */
 	char *withheld; /* why the pod cannot be served now; NULL: it is */
 	char nonce[PUSH_NONCE];
-	uint64_t serial, responses, too_large;
+	uint64_t serial, responses, too_large; /* too_large: of the plan, as logged */
 	bool behind, half_closed;
 	bool unanswered; /* a response is */
 	bool full;       /* the send queue is */
@@ -84,6 +84,7 @@ struct push {
 	struct map *admitted, *queued;   /* by "ns/name", one stream each */
 	size_t n_admitted, n_waiting, n_behind, parked_bytes;
 	struct bucket admission;
+	struct bucket told; /* lines about one stream: nobody fills the log */
 	struct loop_timer admit_timer;
 	struct loop_task admit_task, turn;
 	uint64_t prefix, serial;

@@ -77,7 +77,9 @@ static void take_answer(struct push_stream *s, const Weft__Mesh__V1__DiscoveryRe
 	s->unanswered = false;
 	size_t n = plan_answer(&s->plan, m->rejected, m->n_rejected, loop_wall(p->cfg.loop));
 	metric_add(p->rejections, n);
-	for (size_t i = 0; n != 0 && i < m->n_rejected && i < REJECTIONS_LOGGED; i++)
+	for (size_t i = 0; n != 0 && i < m->n_rejected && i < REJECTIONS_LOGGED &&
+		bucket_take(&p->told, loop_now(p->cfg.loop));
+		i++)
 		log_at(p->cfg.log, LOG_WARN, "push", "the sidecar refused a resource",
 			LOG_Z("pod", s->key), LOG_Z("resource", m->rejected[i]->name),
 			LOG_Z("field", m->rejected[i]->field),

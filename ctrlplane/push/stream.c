@@ -70,13 +70,15 @@ static void stream_release(struct push_stream *s)
 void stream_end(struct push_stream *s, enum push_end why, const char *text)
 {
 	const struct end_row *row = &end_rows[why];
+	struct push *p = s->push;
 	if (s->phase == PUSH_ENDED)
 		return;
 	text = text != NULL ? text : row->text;
-	log_at(s->push->cfg.log, row->level, "push", "stream ended", LOG_Z("pod", s->key),
-		LOG_Z("reason", row->label), LOG_Z("text", text));
-	if (s->push->ends[why] != NULL)
-		metric_add(s->push->ends[why], 1);
+	if (bucket_take(&p->told, loop_now(p->cfg.loop)))
+		log_at(p->cfg.log, row->level, "push", "stream ended", LOG_Z("pod", s->key),
+			LOG_Z("reason", row->label), LOG_Z("text", text));
+	if (p->ends[why] != NULL)
+		metric_add(p->ends[why], 1);
 	stream_release(s);
 	grpc_call_finish(s->call, row->status, "%s", text);
 }
@@ -151,6 +153,7 @@ void stream_admit(struct push_stream *s)
 		.pod = s->who.pod,
 		.max_keys = p->cfg.max_keys,
 		.response_bytes = PLAN_RESPONSE_BYTES,
+		.resource_bytes = PLAN_MAX_RESOURCE,
 		.seed = p->prefix};
 	plan_init(&s->plan, &cfg);
 	s->planned = true;
@@ -321,9 +324,15 @@ static void send_response(struct push_stream *s)
 		s->due = true;
 	}
 	mem_free(t.bytes);
-	if (s->plan.too_large > s->too_large)
+}
+
+static void tell_large(struct push_stream *s)
+{
+	struct push *p = s->push;
+	if (s->plan.too_large > s->too_large && bucket_take(&p->told, loop_now(p->cfg.loop)))
 		log_at(p->cfg.log, LOG_ERROR, "push", "a resource is larger than a message may be",
-			LOG_Z("pod", s->key), LOG_U("limit", PLAN_MAX_RESOURCE));
+			LOG_Z("pod", s->key), LOG_Z("resource", s->plan.large),
+			LOG_U("limit", PLAN_MAX_RESOURCE));
 	s->too_large = s->plan.too_large;
 }
 
@@ -343,6 +352,7 @@ static bool stream_plan(struct push_stream *s, struct catalog *c)
 	}
 	if (v == PLAN_RESPONSE)
 		send_response(s);
+	tell_large(s);
 	return v == PLAN_MORE;
 }
 

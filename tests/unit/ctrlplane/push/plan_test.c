@@ -41,6 +41,7 @@ static void plan_start(struct plan *p, uint32_t max_keys, size_t bytes)
 		.pod = STR("me"),
 		.max_keys = max_keys,
 		.response_bytes = bytes,
+		.resource_bytes = PLAN_MAX_RESOURCE,
 		.seed = 1};
 	plan_init(p, &cfg);
 }
@@ -451,6 +452,34 @@ static void test_bounds(void **state)
 	catalog_unref(&c);
 }
 
+static void test_too_large(void **state)
+{
+	(void)state;
+	struct plan p;
+	struct catalog *c = catalog_of(SHOP);
+	struct catalog *big = catalog_of(SHOP POD("web-2", "10.0.0.5", "{app: web}", ""));
+	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	sub(&p, "shop/web");
+	(void)next_with(&p, c, "a:1", 9);
+	ack(&p);
+	p.cfg.resource_bytes = catalog_resource(c, STR("Service/shop/web"))->packed.n;
+	expect(&p, big, "a:2", "shop/web! -Service/shop/web @a:2");
+	ack(&p);
+	assert_string_equal(p.large, "Service/shop/web");
+	expect(&p, big, "a:2", "");
+	assert_int_equal(p.too_large, 1);
+	expect(&p, c, "a:3", "shop/web>Service/shop/web +Service/shop/web @a:3");
+	plan_fini(&p);
+	/* What is required and cannot be sent is still required: the pod is not ready. */
+	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	p.cfg.resource_bytes = catalog_resource(c, STR("Mesh"))->packed.n - 1;
+	assert_null(strstr(next_with(&p, c, "a:1", 9).s, "+Mesh"));
+	assert_non_null(p.told_required.p);
+	plan_fini(&p);
+	catalog_unref(&c);
+	catalog_unref(&big);
+}
+
 static void test_pass_keeps_its_catalog(void **state)
 {
 	(void)state;
@@ -507,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_rejections),
 		cmocka_unit_test(test_asked_again),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_pass_keeps_its_catalog),
 		cmocka_unit_test(test_withheld),
 	};

@@ -11,16 +11,8 @@
 
 #include "lib/base/alloc.h"
 #include "tests/support/attest_by_name.h"
+#include "tests/support/push_shop.h"
 #include "tests/support/push_world.h"
-#include "tests/support/worlds.h"
-
-#define ME POD("me", "10.0.0.1", "{app: me}", "")
-#define YOU POD("you", "10.0.0.9", "{app: you}", "")
-#define WEB(ip) POD("web-1", ip, "{app: web}", "")
-#define SERVICE(name, vip, app)                                                             \
-	"---\napiVersion: v1\nkind: Service\nmetadata: {name: " name ", namespace: shop}\n" \
-	"spec: {clusterIP: " vip ", selector: {app: " app "}, ports: [{port: 80}]}\n"
-#define SHOP(ip) ME YOU WEB(ip) SERVICE("web", "10.96.0.1", "web") SERVICE("db", "10.96.0.2", "db")
 
 #define REQUIRED_OF(pod) \
 	"+Workload/shop/" pod " +Mesh +Revocations +TrustBundle/cluster.local required()"
@@ -421,29 +413,6 @@ static void test_admission(void **state)
 	push_world_close(&w);
 }
 
-static void test_timeouts(void **state)
-{
-	(void)state;
-	struct push_world w;
-	struct push_client me, you;
-	push_world_init(&w);
-	push_world_open(&w, SHOP("10.0.0.2"));
-	push_client_open(&me, &w, "shop/me");
-	me.silent = true;
-	push_client_subscribe(&me, "shop/web");
-	push_client_open(&you, &w, "shop/you"); /* and says nothing */
-	push_world_settle(&w);
-	loop_sim_advance(w.loop, 29 * NS_PER_S);
-	assert_false(me.ended || you.ended);
-	loop_sim_advance(w.loop, 2 * NS_PER_S);
-	expect_end(&me, GRPC_DEADLINE_EXCEEDED);
-	expect_end(&you, GRPC_DEADLINE_EXCEEDED);
-	assert_int_equal(push_world_metric(&w, "weft_push_refused_total{reason=\"unanswered\"}"),
-		1);
-	assert_int_equal(push_world_metric(&w, "weft_push_refused_total{reason=\"silent\"}"), 1);
-	push_world_close(&w);
-}
-
 /* An answered stream may be silent for as long as it likes. */
 static void test_quiet(void **state)
 {
@@ -462,99 +431,6 @@ static void test_quiet(void **state)
 	push_world_close(&w);
 }
 
-static void test_half_close(void **state)
-{
-	(void)state;
-	struct push_world w;
-	struct push_client c;
-	push_world_init(&w);
-	push_world_open(&w, SHOP("10.0.0.2"));
-	push_client_open(&c, &w, "shop/me");
-	c.silent = true;
-	push_client_subscribe(&c, "shop/web");
-	grpc_call_close_send(c.call);
-	push_world_settle(&w);
-	assert_int_equal(c.responses, 1);
-	expect_end(&c, GRPC_OK);
-	push_client_open(&c, &w, "shop/me");
-	grpc_call_close_send(c.call);
-	expect_end(&c, GRPC_INVALID_ARGUMENT);
-	push_world_close(&w);
-}
-
-static void send_blob(struct push_client *c, size_t n)
-{
-	Weft__Mesh__V1__DiscoveryRequest m = WEFT__MESH__V1__DISCOVERY_REQUEST__INIT;
-	Weft__Mesh__V1__Node node = WEFT__MESH__V1__NODE__INIT;
-	node.version = mem_alloc(n + 1);
-	memset(node.version, 'v', n);
-	m.node = &node;
-	push_client_send(c, &m);
-	mem_free(node.version);
-}
-
-static void test_bad_requests(void **state)
-{
-	(void)state;
-	struct push_world w;
-	struct push_client c;
-	Weft__Mesh__V1__DiscoveryRequest m = WEFT__MESH__V1__DISCOVERY_REQUEST__INIT;
-	Weft__Mesh__V1__Held held = WEFT__MESH__V1__HELD__INIT, *all[] = {&held};
-	push_world_init(&w);
-	push_world_open(&w, SHOP("10.0.0.2"));
-	push_client_open(&c, &w, "shop/me");
-	grpc_call_send_bytes(c.call, STR("\xff\xff\xff"));
-	expect_end(&c, GRPC_INVALID_ARGUMENT);
-	/* Large is permitted first, and only then. */
-	push_client_open(&c, &w, "shop/me");
-	send_blob(&c, 3u << 20);
-	push_world_settle(&w);
-	assert_int_equal(c.responses, 1);
-	send_blob(&c, 257u << 10);
-	expect_end(&c, GRPC_RESOURCE_EXHAUSTED);
-	push_client_open(&c, &w, "shop/me");
-	send_blob(&c, 5u << 20);
-	expect_end(&c, GRPC_RESOURCE_EXHAUSTED);
-	push_client_open(&c, &w, "shop/me");
-	m.held = all;
-	m.n_held = 1;
-	push_client_send(&c, &m);
-	expect_end(&c, GRPC_INVALID_ARGUMENT);
-	push_world_close(&w);
-}
-
-/* Requests faster than the rate are taken at the rate, and none is lost. */
-static void test_flood(void **state)
-{
-	(void)state;
-	struct push_world w;
-	struct push_client me, you;
-	push_world_init(&w);
-	push_world_open(&w, SHOP("10.0.0.2"));
-	push_client_start(&me, &w, "shop/me", "");
-	me.mute = true;
-	for (unsigned i = 0; i < 3000; i++) {
-		char key[32];
-		snprintf(key, sizeof(key), "10.1.%u.%u", i / 256, i % 256);
-		push_client_subscribe(&me, key);
-	}
-	push_world_settle(&w);
-	assert_false(me.ended);
-	push_client_start(&you, &w, "shop/you", "shop/web");
-	assert_int_equal(you.responses, 1);
-	char *text = push_world_describe(&w, "");
-	assert_null(strstr(text, "\"subscriptions\":3000"));
-	mem_free(text);
-	assert_true(push_world_metric(&w, "weft_push_slowed_total") > 0);
-	loop_sim_advance(w.loop, 20 * NS_PER_S);
-	text = push_world_describe(&w, "");
-	assert_non_null(strstr(text, "\"subscriptions\":3000"));
-	mem_free(text);
-	push_client_close(&me);
-	push_client_close(&you);
-	push_world_close(&w);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -568,11 +444,7 @@ int main(void)
 		cmocka_unit_test(test_deleted_and_replaced),
 		cmocka_unit_test(test_no_catalog),
 		cmocka_unit_test(test_admission),
-		cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_half_close),
-		cmocka_unit_test(test_bad_requests),
-		cmocka_unit_test(test_flood),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
