@@ -1,6 +1,7 @@
 """The last-good file of a sidecar that lives from the control plane, and identities that move: what is torn, foreign
 or too old is refused whole and named; a pod's address that goes to another pod gets no request."""
 
+import json
 import os
 import shutil
 
@@ -56,13 +57,19 @@ CASES = {
 }
 
 
+def kept(pod):
+    """Everything that the sidecar has is in its file."""
+    file = json.loads(pod.admin("/config_dump")[1])["control_plane"]["state_file"]
+    return file["writes"] > 0 and not file["waiting"]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_file_is_refused_and_named(world, case):
     """With the control plane away nothing else is there: not ready, and every connection is refused."""
     bend, text, flags = CASES[case]
     web = world.web
     assert "HTTP/1.1 200" in world.get(world.service.ip4)
-    wait_for("the last good file", lambda: os.path.exists(web.state))
+    wait_for("the last good files", lambda: kept(web) and kept(world.other))
     world.control.kill()
     web.sidecar.kill()
     with open(web.state, "rb") as f:
@@ -76,7 +83,7 @@ def test_file_is_refused_and_named(world, case):
         written = os.stat(web.dir + "/good").st_mtime
         wait_for("the file to age", lambda: __import__("time").time() > written + 3)
     web.start_sidecar(*flags, capture=False, wait=False, fresh=False)
-    web.sidecar.wait_text('"listening"')
+    wait_for("it to listen", lambda: web.admin("/healthz/ready")[0] != 0)
     seen = len(world.app.conns)
     assert web.admin("/healthz/ready")[0] == 503
     assert text in web.sidecar.text() and web.state in web.sidecar.text(), web.sidecar.text()[-2000:]
