@@ -301,6 +301,34 @@ static void bad_pod_uid_in_a_leaf(void **state)
 	}
 }
 
+/* A file of roots: each certificate by itself, all of them or none. */
+static void split(void **state)
+{
+	(void)state;
+	const struct mint ca = {.subject = "root", .ca = true};
+	struct minted *a = mint(&ca, NULL), *b = mint(&ca, NULL);
+	struct str both = mint_join(a, b, NULL);
+	struct cert_chain *out[2];
+	assert_int_equal(cert_chain_split(both, out, 2), 2);
+	assert_true(str_eq(cert_chain_der(out[0]), a->der));
+	assert_true(str_eq(cert_chain_der(out[1]), b->der));
+	char *one = cert_chain_pem(out[0]), *other = cert_chain_pem(out[1]);
+	char *pem = mem_printf("%s# between\n%s", one, other);
+	cert_chain_unref(&out[0]);
+	cert_chain_unref(&out[1]);
+	assert_int_equal(cert_chain_split(str_from(pem), out, 2), 2);
+	cert_chain_unref(&out[0]);
+	cert_chain_unref(&out[1]);
+	assert_int_equal(cert_chain_split(both, out, 1), ERR_LIMIT);
+	assert_int_equal(cert_chain_split(str_make(both.p, both.n - 1), out, 2), ERR_INVAL);
+	assert_int_equal(cert_chain_split(STR(""), out, 2), ERR_INVAL);
+	mem_free(pem);
+	mem_free(one);
+	mem_free(other);
+	mem_free((void *)(uintptr_t)both.p);
+	minted_free(a, b, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +346,7 @@ int main(void)
 		cmocka_unit_test(random_changes),
 		cmocka_unit_test(pod_uids),
 		cmocka_unit_test(bad_pod_uid_in_a_leaf),
+		cmocka_unit_test(split),
 	};
 	if (crypto_init() != 0)
 		return 1;
