@@ -11,24 +11,24 @@ static void describe_time(struct json *j, const char *key, uint64_t wall_ns)
 	json_key_str(j, key, str_from(text));
 }
 
-static void describe_hash(struct json *j, const char *key, const uint8_t hash[PLAN_HASH])
+static void describe_hash(struct json *j, const char *key, const uint8_t hash[LEDGER_HASH])
 {
 	static const char digits[] = "0123456789abcdef";
-	char text[2 * PLAN_HASH];
-	for (unsigned i = 0; i < PLAN_HASH; i++) {
+	char text[2 * LEDGER_HASH];
+	for (unsigned i = 0; i < LEDGER_HASH; i++) {
 		text[2 * i] = digits[hash[i] >> 4];
 		text[2 * i + 1] = digits[hash[i] & 15];
 	}
 	json_key_str(j, key, str_make(text, sizeof(text)));
 }
 
-static void describe_rejections(const struct plan *plan, struct json *j)
+static void describe_rejections(const struct ledger *ledger, struct json *j)
 {
-	LIST_EACH(&plan->resources, n)
+	LIST_EACH(&ledger->resources, n)
 	{
-		const struct plan_resource *r = CONTAINER_OF(n, struct plan_resource, node);
-		const struct plan_rejection *why = r->rejection;
-		if (r->state != PLAN_REJECTED)
+		const struct ledger_resource *r = CONTAINER_OF(n, struct ledger_resource, node);
+		const struct ledger_rejection *why = r->rejection;
+		if (r->state != LEDGER_REJECTED)
 			continue;
 		json_object(j);
 		json_key_str(j, "resource", r->name);
@@ -41,48 +41,48 @@ static void describe_rejections(const struct plan *plan, struct json *j)
 	}
 }
 
-static const char *state_name(enum plan_state state)
+static const char *state_name(enum ledger_state state)
 {
-	static const char *const names[] = {[PLAN_HELD] = "held",
-		[PLAN_SENT] = "sent",
-		[PLAN_ACKNOWLEDGED] = "acknowledged",
-		[PLAN_REJECTED] = "rejected"};
+	static const char *const names[] = {[LEDGER_HELD] = "held",
+		[LEDGER_SENT] = "sent",
+		[LEDGER_ACKNOWLEDGED] = "acknowledged",
+		[LEDGER_REJECTED] = "rejected"};
 	return names[state];
 }
 
-static void describe_resources(const struct plan *plan, struct json *j)
+static void describe_resources(const struct ledger *ledger, struct json *j)
 {
-	LIST_EACH(&plan->resources, n)
+	LIST_EACH(&ledger->resources, n)
 	{
-		const struct plan_resource *r = CONTAINER_OF(n, struct plan_resource, node);
+		const struct ledger_resource *r = CONTAINER_OF(n, struct ledger_resource, node);
 		json_object(j);
 		json_key_str(j, "name", r->name);
-		describe_hash(j, "hash", r->state == PLAN_HELD ? r->force : r->sent);
+		describe_hash(j, "hash", r->state == LEDGER_HELD ? r->force : r->sent);
 		json_key_str(j, "state", str_from(state_name(r->state)));
 		json_object_end(j);
 	}
 }
 
-static struct str answer_text(const struct plan_key *k)
+static struct str answer_text(const struct ledger_key *k)
 {
 	switch (k->told) {
-	case PLAN_UNTOLD:
+	case LEDGER_UNTOLD:
 		return STR("");
-	case PLAN_LEADS:
+	case LEDGER_LEADS:
 		return k->to->name;
-	case PLAN_NOT_MESHED:
+	case LEDGER_NOT_MESHED:
 		return STR("not meshed");
-	case PLAN_REFUSED:
+	case LEDGER_REFUSED:
 		return STR("refused");
 	}
 	return STR("");
 }
 
-static void describe_keys(const struct plan *plan, struct json *j)
+static void describe_keys(const struct ledger *ledger, struct json *j)
 {
-	LIST_EACH(&plan->keys, n)
+	LIST_EACH(&ledger->keys, n)
 	{
-		const struct plan_key *k = CONTAINER_OF(n, struct plan_key, node);
+		const struct ledger_key *k = CONTAINER_OF(n, struct ledger_key, node);
 		struct str s = str_make(k->bytes + 1, k->n - 1);
 		char text[ADDR_TEXT];
 		if (k->bytes[0] == WEFT__MESH__V1__KEY__BY_ADDRESS) {
@@ -106,13 +106,13 @@ static struct str peer_text(const struct push_stream *s, char text[ADDR_TEXT])
 	return str_from(addr_format(&info.peer, text));
 }
 
-/* Before admission there is no plan. */
+/* Before admission there is no ledger. */
 static void describe_list(const struct push_stream *s, struct json *j,
-	void (*fn)(const struct plan *plan, struct json *j))
+	void (*fn)(const struct ledger *ledger, struct json *j))
 {
 	json_array(j);
-	if (s->planned)
-		fn(&s->plan, j);
+	if (s->has_ledger)
+		fn(&s->ledger, j);
 	json_array_end(j);
 }
 
@@ -127,7 +127,7 @@ static bool is_synced(const struct push_stream *s, bool idle)
 static void describe_stream(const struct push_stream *s, struct json *j, bool idle, bool whole)
 {
 	char text[ADDR_TEXT];
-	const struct plan *plan = &s->plan;
+	const struct ledger *ledger = &s->ledger;
 	json_object(j);
 	json_key_str(j, "pod", str_from(s->key));
 	json_key_str(j, "uid", s->who.uid);
@@ -141,8 +141,8 @@ static void describe_stream(const struct push_stream *s, struct json *j, bool id
 	json_key_bool(j, "unanswered", s->unanswered);
 	json_key_bool(j, "synced", is_synced(s, idle));
 	json_key_str(j, "withheld", str_from(s->withheld));
-	json_key_u64(j, "resources", s->planned ? plan_resources(plan) : 0);
-	json_key_u64(j, "subscriptions", s->planned ? plan_keys(plan) : 0);
+	json_key_u64(j, "resources", s->has_ledger ? ledger_resources(ledger) : 0);
+	json_key_u64(j, "subscriptions", s->has_ledger ? ledger_keys(ledger) : 0);
 	json_key(j, "rejections");
 	describe_list(s, j, describe_rejections);
 	if (whole) {

@@ -6,7 +6,7 @@
 #define WEFT_CTRLPLANE_PUSH_PUSH_INTERNAL_H
 
 #include "ctrlplane/push/bucket.h"
-#include "ctrlplane/push/plan.h"
+#include "ctrlplane/push/ledger.h"
 #include "ctrlplane/push/push.h"
 
 #define PUSH_MAX_FIRST (4u << 20)     /* bytes of a first request */
@@ -56,13 +56,13 @@ struct push_stream {
 	struct bucket requests;
 	struct loop_timer timer;  /* admission, first request, answer: one at a time */
 	struct loop_timer resume; /* requests are read again */
-	struct plan plan;         /* from admission on */
-	bool planned;
+	struct ledger ledger;     /* from admission on */
+	bool has_ledger;
 	char *reported; /* position of the first request; NULL: none */
 	char *position; /* last sent; NULL: none */
 	char *withheld; /* why the pod cannot be served now; NULL: it is */
 	char nonce[PUSH_NONCE];
-	uint64_t serial, responses, too_large; /* too_large: of the plan, as logged */
+	uint64_t serial, responses, too_large; /* too_large: of the ledger, as logged */
 	bool behind, half_closed;
 	bool unanswered; /* a response is */
 	bool full;       /* the send queue is */

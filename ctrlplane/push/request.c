@@ -34,8 +34,8 @@ static bool take_first(struct push_stream *s, const Weft__Mesh__V1__DiscoveryReq
 	}
 	for (size_t i = 0; i < m->n_held; i++) {
 		const Weft__Mesh__V1__Held *h = m->held[i];
-		if (plan_hold(&s->plan, str_from(h->name), str_make(h->hash.data, h->hash.len)) !=
-			0) {
+		if (ledger_hold(&s->ledger, str_from(h->name),
+			    str_make(h->hash.data, h->hash.len)) != 0) {
 			stream_end(s, PUSH_END_HELD, NULL);
 			return false;
 		}
@@ -55,9 +55,9 @@ static bool take_first(struct push_stream *s, const Weft__Mesh__V1__DiscoveryReq
 static bool take_keys(struct push_stream *s, const Weft__Mesh__V1__DiscoveryRequest *m)
 {
 	for (size_t i = 0; i < m->n_unsubscribe; i++)
-		plan_unsubscribe(&s->plan, m->unsubscribe[i]);
+		ledger_unsubscribe(&s->ledger, m->unsubscribe[i]);
 	for (size_t i = 0; i < m->n_subscribe; i++)
-		if (plan_subscribe(&s->plan, m->subscribe[i]) != 0) {
+		if (ledger_subscribe(&s->ledger, m->subscribe[i]) != 0) {
 			stream_end(s, PUSH_END_REFUSALS, NULL);
 			return false;
 		}
@@ -75,7 +75,7 @@ static void take_answer(struct push_stream *s, const Weft__Mesh__V1__DiscoveryRe
 	}
 	loop_timer_stop(&s->timer);
 	s->unanswered = false;
-	size_t n = plan_answer(&s->plan, m->rejected, m->n_rejected, loop_wall(p->cfg.loop));
+	size_t n = ledger_answer(&s->ledger, m->rejected, m->n_rejected, loop_wall(p->cfg.loop));
 	metric_add(p->rejections, n);
 	for (size_t i = 0; n != 0 && i < m->n_rejected && i < REJECTIONS_LOGGED &&
 		bucket_take(&p->told, loop_now(p->cfg.loop));

@@ -1,5 +1,5 @@
 /*
- * Bytes and fields of one DiscoveryResponse. Owns its arena and lists; used by plan.c.
+ * Bytes and fields of one DiscoveryResponse. Owns its arena and lists; used by ledger.c.
  */
 #include "ctrlplane/push/response.h"
 

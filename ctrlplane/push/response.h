@@ -1,6 +1,6 @@
 /*
  * One DiscoveryResponse while it is put together: what is in it, how many bytes that is, and its
- * form on the wire. Made by a plan's pass. Private to push/.
+ * form on the wire. Made by a ledger's pass. Private to push/.
  */
 #ifndef WEFT_CTRLPLANE_PUSH_RESPONSE_H
 #define WEFT_CTRLPLANE_PUSH_RESPONSE_H

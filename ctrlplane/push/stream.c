@@ -57,9 +57,9 @@ static void stream_release(struct push_stream *s)
 		mem_free(CONTAINER_OF(n, struct push_parked, node));
 	p->parked_bytes -= s->parked_bytes;
 	s->parked_bytes = 0;
-	if (s->planned)
-		plan_fini(&s->plan);
-	s->planned = false;
+	if (s->has_ledger)
+		ledger_fini(&s->ledger);
+	s->has_ledger = false;
 	mem_free(s->version);
 	mem_free(s->reported);
 	mem_free(s->position);
@@ -149,14 +149,14 @@ void stream_admit(struct push_stream *s)
 {
 	struct push *p = s->push;
 	struct list_node *n;
-	const struct plan_config cfg = {.ns = s->who.ns,
+	const struct ledger_config cfg = {.ns = s->who.ns,
 		.pod = s->who.pod,
 		.max_keys = p->cfg.max_keys,
-		.response_bytes = PLAN_RESPONSE_BYTES,
-		.resource_bytes = PLAN_MAX_RESOURCE,
+		.response_bytes = LEDGER_RESPONSE_BYTES,
+		.resource_bytes = LEDGER_MAX_RESOURCE,
 		.seed = p->prefix};
-	plan_init(&s->plan, &cfg);
-	s->planned = true;
+	ledger_init(&s->ledger, &cfg);
+	s->has_ledger = true;
 	loop_timer_start(&s->timer, p->cfg.answer_ns);
 	p->parked_bytes -= s->parked_bytes;
 	s->parked_bytes = 0;
@@ -306,7 +306,7 @@ static void send_response(struct push_stream *s)
 	struct push *p = s->push;
 	snprintf(s->nonce, sizeof(s->nonce), "%08" PRIx32 "-%" PRIx64 "-%" PRIx64,
 		(uint32_t)p->prefix, s->serial, ++s->responses);
-	struct plan_taken t = plan_take(&s->plan, str_from(s->nonce));
+	struct ledger_taken t = ledger_take(&s->ledger, str_from(s->nonce));
 	s->full = grpc_call_send_bytes(s->call, str_make(t.bytes, t.n)) <= 0;
 	s->unanswered = true;
 	loop_timer_start(&s->timer, p->cfg.answer_ns);
@@ -329,31 +329,31 @@ static void send_response(struct push_stream *s)
 static void tell_large(struct push_stream *s)
 {
 	struct push *p = s->push;
-	if (s->plan.too_large > s->too_large && bucket_take(&p->told, loop_now(p->cfg.loop)))
+	if (s->ledger.too_large > s->too_large && bucket_take(&p->told, loop_now(p->cfg.loop)))
 		log_at(p->cfg.log, LOG_ERROR, "push", "a resource is larger than a message may be",
-			LOG_Z("pod", s->key), LOG_Z("resource", s->plan.large),
-			LOG_U("limit", PLAN_MAX_RESOURCE));
-	s->too_large = s->plan.too_large;
+			LOG_Z("pod", s->key), LOG_Z("resource", s->ledger.large),
+			LOG_U("limit", LEDGER_MAX_RESOURCE));
+	s->too_large = s->ledger.too_large;
 }
 
 /* True where the stream is to be looked at again. */
-static bool stream_plan(struct push_stream *s, struct catalog *c)
+static bool stream_next(struct push_stream *s, struct catalog *c)
 {
 	struct push *p = s->push;
 	char err[TEXT] = "";
 	s->due = false;
-	enum plan_verdict v =
-		plan_run(&s->plan, c, store_position(p->cfg.store), LOOK_BUDGET, err, sizeof(err));
-	if (v == PLAN_WITHHELD) {
+	enum ledger_verdict v = ledger_run(&s->ledger, c, store_position(p->cfg.store), LOOK_BUDGET,
+		err, sizeof(err));
+	if (v == LEDGER_WITHHELD) {
 		withhold(s, err);
 	} else {
 		mem_free(s->withheld);
 		s->withheld = NULL;
 	}
-	if (v == PLAN_RESPONSE)
+	if (v == LEDGER_RESPONSE)
 		send_response(s);
 	tell_large(s);
-	return v == PLAN_MORE;
+	return v == LEDGER_MORE;
 }
 
 void stream_look(struct push_stream *s)
@@ -378,7 +378,7 @@ void stream_look(struct push_stream *s)
 		s->due = true;
 		return;
 	}
-	if (stream_plan(s, c))
+	if (stream_next(s, c))
 		push_schedule(p, s);
 	else if (s->half_closed && s->withheld == NULL)
 		stream_end(s, PUSH_END_SERVED, NULL);

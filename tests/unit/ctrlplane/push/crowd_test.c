@@ -127,7 +127,7 @@ static void test_subscribers_only(void **state)
 	size_t served = heap();
 	if (before != 0)
 		printf("memory: %zu bytes for each connection and call with both its ends, %zu for "
-		       "each plan, and the catalog's share, with %u resources and %u keys\n",
+		       "each ledger, and the catalog's share, with %u resources and %u keys\n",
 			(dialled - before) / STREAMS, (served - dialled) / STREAMS, FIRST, CALLED);
 	for (unsigned i = 0; i < STREAMS; i++) {
 		assert_int_equal(x->c[i].responses, 1);

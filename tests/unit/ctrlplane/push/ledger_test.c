@@ -1,5 +1,5 @@
 /*
- * Plans by table: what a stream asks, what the catalog has, and what must go out, as one line of
+ * Ledgers by table: what a stream asks, what the catalog has, and what must go out, as one line of
  * text per response.
  */
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "ctrlplane/push/plan.h"
+#include "ctrlplane/push/ledger.h"
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
 #include "tests/support/discovery_text.h"
@@ -35,47 +35,48 @@ static struct catalog *catalog_of(const char *yaml)
 	return catalog_new(w, &bundle, 1, NULL, 0);
 }
 
-static void plan_start(struct plan *p, uint32_t max_keys, size_t bytes)
+static void ledger_start(struct ledger *p, uint32_t max_keys, size_t bytes)
 {
-	const struct plan_config cfg = {.ns = STR("shop"),
+	const struct ledger_config cfg = {.ns = STR("shop"),
 		.pod = STR("me"),
 		.max_keys = max_keys,
 		.response_bytes = bytes,
-		.resource_bytes = PLAN_MAX_RESOURCE,
+		.resource_bytes = LEDGER_MAX_RESOURCE,
 		.seed = 1};
-	plan_init(p, &cfg);
+	ledger_init(p, &cfg);
 }
 
-static void sub(struct plan *p, const char *text)
+static void sub(struct ledger *p, const char *text)
 {
 	uint8_t bytes[16];
 	Weft__Mesh__V1__Key k = text_key(text, bytes);
-	assert_int_equal(plan_subscribe(p, &k), 0);
+	assert_int_equal(ledger_subscribe(p, &k), 0);
 }
 
-static void unsub(struct plan *p, const char *text)
+static void unsub(struct ledger *p, const char *text)
 {
 	uint8_t bytes[16];
 	Weft__Mesh__V1__Key k = text_key(text, bytes);
-	plan_unsubscribe(p, &k);
+	ledger_unsubscribe(p, &k);
 }
 
 /* --- responses as text --- */
 
 /* The next response, or nothing, with a budget of so many steps. */
-static struct text next_with(struct plan *p, struct catalog *c, const char *position, size_t budget)
+static struct text next_with(struct ledger *p, struct catalog *c, const char *position,
+	size_t budget)
 {
 	struct text t = {.n = 0};
 	char err[256];
-	enum plan_verdict v;
+	enum ledger_verdict v;
 	do
-		v = plan_run(p, c, str_from(position), budget, err, sizeof(err));
-	while (v == PLAN_MORE);
-	if (v == PLAN_WITHHELD)
+		v = ledger_run(p, c, str_from(position), budget, err, sizeof(err));
+	while (v == LEDGER_MORE);
+	if (v == LEDGER_WITHHELD)
 		text_say(&t, " withheld: %s", err);
-	if (v != PLAN_RESPONSE)
+	if (v != LEDGER_RESPONSE)
 		return t;
-	struct plan_taken out = plan_take(p, STR("n"));
+	struct ledger_taken out = ledger_take(p, STR("n"));
 	Weft__Mesh__V1__DiscoveryResponse *m =
 		weft__mesh__v1__discovery_response__unpack(NULL, out.n, out.bytes);
 	assert_non_null(m);
@@ -89,19 +90,19 @@ static struct text next_with(struct plan *p, struct catalog *c, const char *posi
 	return t;
 }
 
-static void expect(struct plan *p, struct catalog *c, const char *position, const char *want)
+static void expect(struct ledger *p, struct catalog *c, const char *position, const char *want)
 {
 	struct text t = next_with(p, c, position, 1000);
 	assert_string_equal(t.n > 0 ? t.s + 1 : "", want);
 }
 
-static void ack(struct plan *p)
+static void ack(struct ledger *p)
 {
-	plan_answer(p, NULL, 0, 0);
+	ledger_answer(p, NULL, 0, 0);
 }
 
 /* Answers with a rejection of the version that was sent last. */
-static size_t nack(struct plan *p, struct catalog *c, const char *name)
+static size_t nack(struct ledger *p, struct catalog *c, const char *name)
 {
 	const struct compiled *r = catalog_resource(c, str_from(name));
 	Weft__Mesh__V1__Rejection j = WEFT__MESH__V1__REJECTION__INIT, *all[] = {&j};
@@ -110,16 +111,16 @@ static size_t nack(struct plan *p, struct catalog *c, const char *name)
 	j.hash.len = r->hash.n;
 	j.field = (char *)(uintptr_t)"ports[0]";
 	j.reason = (char *)(uintptr_t)"no";
-	return plan_answer(p, all, 1, 7);
+	return ledger_answer(p, all, 1, 7);
 }
 
-static void hold(struct plan *p, struct catalog *c, const char *name)
+static void hold(struct ledger *p, struct catalog *c, const char *name)
 {
 	const struct compiled *r = catalog_resource(c, str_from(name));
-	assert_int_equal(plan_hold(p, str_from(name), r->hash), 0);
+	assert_int_equal(ledger_hold(p, str_from(name), r->hash), 0);
 }
 
-static const struct plan_resource *resource(struct plan *p, const char *name)
+static const struct ledger_resource *resource(struct ledger *p, const char *name)
 {
 	return map_get(p->by_name, str_from(name));
 }
@@ -129,15 +130,15 @@ static const struct plan_resource *resource(struct plan *p, const char *name)
 static void test_first_response(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP);
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	expect(&p, c, "a:1", REQUIRED " @a:1");
 	ack(&p);
 	expect(&p, c, "a:1", "");
 	/* A later position alone is no reason to say anything. */
 	expect(&p, c, "a:2", "");
-	plan_fini(&p);
+	ledger_fini(&p);
 	catalog_unref(&c);
 }
 
@@ -160,9 +161,9 @@ static void test_keys(void **state)
 	};
 	struct catalog *c = catalog_of(SHOP);
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
-		struct plan p;
+		struct ledger p;
 		char want[512];
-		plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+		ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 		expect(&p, c, "a:1", REQUIRED " @a:1");
 		ack(&p);
 		sub(&p, row[i].key);
@@ -170,7 +171,7 @@ static void test_keys(void **state)
 		expect(&p, c, "a:1", want);
 		ack(&p);
 		expect(&p, c, "a:1", "");
-		plan_fini(&p);
+		ledger_fini(&p);
 	}
 	catalog_unref(&c);
 }
@@ -178,41 +179,41 @@ static void test_keys(void **state)
 static void test_strange_keys(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP);
 	uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, 10, 96, 0, 1};
 	Weft__Mesh__V1__Key k = WEFT__MESH__V1__KEY__INIT;
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	expect(&p, c, "a:1", REQUIRED " @a:1");
 	ack(&p);
-	plan_subscribe(&p, &k);
+	ledger_subscribe(&p, &k);
 	k.by_case = WEFT__MESH__V1__KEY__BY_ADDRESS;
 	k.address.data = mapped;
 	k.address.len = 5;
-	plan_subscribe(&p, &k);
-	plan_unsubscribe(&p, &k);
+	ledger_subscribe(&p, &k);
+	ledger_unsubscribe(&p, &k);
 	expect(&p, c, "a:1", "?! ?! @a:1");
 	ack(&p);
 	k.address.len = 16;
-	plan_subscribe(&p, &k);
+	ledger_subscribe(&p, &k);
 	expect(&p, c, "a:1", "?>Service/shop/web +Service/shop/web @a:1");
-	char *name = mem_alloc(PLAN_MAX_KEY + 2);
-	memset(name, 'a', PLAN_MAX_KEY + 1);
+	char *name = mem_alloc(LEDGER_MAX_KEY + 2);
+	memset(name, 'a', LEDGER_MAX_KEY + 1);
 	ack(&p);
 	sub(&p, name);
 	assert_true(strstr(next_with(&p, c, "a:1", 9).s, "a!") != NULL);
-	assert_int_equal(plan_keys(&p), 1);
+	assert_int_equal(ledger_keys(&p), 1);
 	mem_free(name);
-	plan_fini(&p);
+	ledger_fini(&p);
 	catalog_unref(&c);
 }
 
 static void test_limits(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP);
-	plan_start(&p, 2, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 2, LEDGER_RESPONSE_BYTES);
 	sub(&p, "10.0.0.2");
 	sub(&p, "10.9.9.9");
 	sub(&p, "10.9.9.8");
@@ -228,61 +229,61 @@ static void test_limits(void **state)
 	int e = 0;
 	for (unsigned i = 0; e == 0; i++) {
 		Weft__Mesh__V1__Key k = text_key("x y", NULL);
-		assert_true(i <= PLAN_MAX_REFUSALS);
-		e = plan_subscribe(&p, &k);
+		assert_true(i <= LEDGER_MAX_REFUSALS);
+		e = ledger_subscribe(&p, &k);
 	}
 	assert_int_equal(e, ERR_LIMIT);
-	plan_fini(&p);
+	ledger_fini(&p);
 
-	plan_start(&p, 2, PLAN_RESPONSE_BYTES);
-	assert_int_equal(plan_hold(&p, STR(""), STR("")), ERR_INVAL);
-	for (unsigned i = 0; i < PLAN_MAX_HELD; i++) {
+	ledger_start(&p, 2, LEDGER_RESPONSE_BYTES);
+	assert_int_equal(ledger_hold(&p, STR(""), STR("")), ERR_INVAL);
+	for (unsigned i = 0; i < LEDGER_MAX_HELD; i++) {
 		char name[16];
 		snprintf(name, sizeof(name), "%u", i);
-		assert_int_equal(plan_hold(&p, str_from(name), STR("")), 0);
+		assert_int_equal(ledger_hold(&p, str_from(name), STR("")), 0);
 	}
-	assert_int_equal(plan_hold(&p, STR("more"), STR("")), ERR_LIMIT);
-	plan_fini(&p);
+	assert_int_equal(ledger_hold(&p, STR("more"), STR("")), ERR_LIMIT);
+	ledger_fini(&p);
 	catalog_unref(&c);
 }
 
 static void test_held(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP);
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	hold(&p, c, "Workload/shop/me");
 	hold(&p, c, "Mesh");
 	hold(&p, c, "Revocations");
 	hold(&p, c, "Service/shop/web");
 	hold(&p, c, "Pod/shop/web-1");
-	plan_hold(&p, STR("AuthorizationPolicy/shop/gone"), STR("?"));
-	plan_hold(&p, STR("TrustBundle/cluster.local"), STR("an older version"));
+	ledger_hold(&p, STR("AuthorizationPolicy/shop/gone"), STR("?"));
+	ledger_hold(&p, STR("TrustBundle/cluster.local"), STR("an older version"));
 	sub(&p, "10.96.0.1");
 	expect(&p, c, "a:1",
 		"10.96.0.1>Service/shop/web +TrustBundle/cluster.local -Pod/shop/web-1 "
 		"-AuthorizationPolicy/shop/gone required() @a:1");
 	ack(&p);
 	expect(&p, c, "a:1", "");
-	assert_int_equal(plan_resources(&p), 5);
+	assert_int_equal(ledger_resources(&p), 5);
 	/* What it said to hold does not hold after all. */
 	assert_int_equal(nack(&p, c, "Service/shop/web"), 1);
 	expect(&p, c, "a:1", "");
-	assert_int_equal(resource(&p, "Service/shop/web")->state, PLAN_REJECTED);
-	plan_fini(&p);
+	assert_int_equal(resource(&p, "Service/shop/web")->state, LEDGER_REJECTED);
+	ledger_fini(&p);
 	catalog_unref(&c);
 }
 
 static void test_changes(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP);
 	struct catalog *moved = catalog_of(ME WEB("10.0.0.3") SERVICE("web", "10.96.0.1", "web"));
 	struct catalog *gone = catalog_of(ME SERVICE("db", "10.96.0.1", "db"));
 	struct catalog *bare = catalog_of(ME);
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	sub(&p, "10.96.0.1");
 	sub(&p, "shop/web");
 	expect(&p, c, "a:1",
@@ -304,11 +305,11 @@ static void test_changes(void **state)
 	expect(&p, moved, "a:4", "");
 	unsub(&p, "10.96.0.1");
 	expect(&p, bare, "a:5", "");
-	assert_int_equal(plan_keys(&p), 0);
-	assert_int_equal(plan_resources(&p), 4);
+	assert_int_equal(ledger_keys(&p), 0);
+	assert_int_equal(ledger_resources(&p), 4);
 	sub(&p, "10.96.0.1");
 	expect(&p, moved, "a:6", "10.96.0.1>Service/shop/web +Service/shop/web @a:6");
-	plan_fini(&p);
+	ledger_fini(&p);
 	catalog_unref(&c);
 	catalog_unref(&moved);
 	catalog_unref(&gone);
@@ -318,10 +319,10 @@ static void test_changes(void **state)
 static void test_required_changes(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP POLICY("one"));
 	struct catalog *other = catalog_of(SHOP POLICY("two"));
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	expect(&p, c, "a:1",
 		"+Workload/shop/me +Mesh +Revocations +TrustBundle/cluster.local "
 		"+AuthorizationPolicy/shop/one required(AuthorizationPolicy/shop/one) @a:1");
@@ -329,9 +330,9 @@ static void test_required_changes(void **state)
 	expect(&p, other, "a:2",
 		"+AuthorizationPolicy/shop/two -AuthorizationPolicy/shop/one "
 		"required(AuthorizationPolicy/shop/two) @a:2");
-	plan_fini(&p);
+	ledger_fini(&p);
 	/* The new one goes out before the list says so, and that before the old one is taken. */
-	plan_start(&p, 10, 1);
+	ledger_start(&p, 10, 1);
 	static const char *const steps[] = {"+Workload/shop/me", "+Mesh", "+Revocations",
 		"+TrustBundle/cluster.local", "+AuthorizationPolicy/shop/one",
 		"required(AuthorizationPolicy/shop/one) @a:1", ""};
@@ -346,7 +347,7 @@ static void test_required_changes(void **state)
 	expect(&p, other, "a:2", "-AuthorizationPolicy/shop/one @a:2");
 	ack(&p);
 	expect(&p, other, "a:2", "");
-	plan_fini(&p);
+	ledger_fini(&p);
 	catalog_unref(&c);
 	catalog_unref(&other);
 }
@@ -354,23 +355,23 @@ static void test_required_changes(void **state)
 static void test_rejections(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP);
 	struct catalog *bad = catalog_of(ME WEB("10.0.0.3") SERVICE("web", "10.96.0.1", "web"));
 	struct catalog *third = catalog_of(ME WEB("10.0.0.4") SERVICE("web", "10.96.0.1", "web"));
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	sub(&p, "shop/web");
 	(void)next_with(&p, c, "a:1", 9);
 	ack(&p);
 	expect(&p, bad, "a:2", "+Service/shop/web @a:2");
 	assert_int_equal(nack(&p, bad, "Service/shop/web"), 1);
-	assert_int_equal(resource(&p, "Service/shop/web")->state, PLAN_REJECTED);
+	assert_int_equal(resource(&p, "Service/shop/web")->state, LEDGER_REJECTED);
 	assert_string_equal(resource(&p, "Service/shop/web")->rejection->reason, "no");
 	assert_int_equal(resource(&p, "Service/shop/web")->rejection->at, 7);
 	expect(&p, bad, "a:2", "");
 	/* What is in force there came back: superseded, and nothing to send. */
 	expect(&p, c, "a:3", "");
-	assert_int_equal(resource(&p, "Service/shop/web")->state, PLAN_ACKNOWLEDGED);
+	assert_int_equal(resource(&p, "Service/shop/web")->state, LEDGER_ACKNOWLEDGED);
 	assert_null(resource(&p, "Service/shop/web")->rejection);
 	assert_int_equal(p.n_rejections, 0);
 	expect(&p, bad, "a:4", "+Service/shop/web @a:4");
@@ -378,13 +379,13 @@ static void test_rejections(void **state)
 	expect(&p, third, "a:5", "+Service/shop/web @a:5");
 	/* Of a version that was not the last one, or of nothing: passed over. */
 	assert_int_equal(nack(&p, bad, "Service/shop/web"), 0);
-	assert_int_equal(resource(&p, "Service/shop/web")->state, PLAN_ACKNOWLEDGED);
+	assert_int_equal(resource(&p, "Service/shop/web")->state, LEDGER_ACKNOWLEDGED);
 	assert_int_equal(nack(&p, bad, "Pod/shop/web-1"), 0);
 	/* An old answer taken back: then nothing is in force, and the hash is not sent again. */
 	assert_int_equal(nack(&p, third, "Service/shop/web"), 1);
 	expect(&p, third, "a:5", "");
 	expect(&p, c, "a:6", "+Service/shop/web @a:6");
-	plan_fini(&p);
+	ledger_fini(&p);
 	catalog_unref(&c);
 	catalog_unref(&bad);
 	catalog_unref(&third);
@@ -393,9 +394,9 @@ static void test_rejections(void **state)
 static void test_asked_again(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP);
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	(void)next_with(&p, c, "a:1", 9);
 	ack(&p);
 	sub(&p, "shop/web");
@@ -412,7 +413,7 @@ static void test_asked_again(void **state)
 	expect(&p, c, "a:1", "shop/web>Service/shop/web @a:1");
 	ack(&p);
 	expect(&p, c, "a:1", "");
-	plan_fini(&p);
+	ledger_fini(&p);
 	catalog_unref(&c);
 }
 
@@ -423,11 +424,11 @@ static void test_bounds(void **state)
 	struct catalog *c = catalog_of(SHOP POLICY("one") POLICY("two"));
 	for (size_t bytes = 1; bytes < 4096; bytes = bytes * 3 / 2 + 1)
 		for (size_t budget = 1; budget < 40; budget += 13) {
-			struct plan p;
+			struct ledger p;
 			struct text all = {.n = 0}, t;
 			unsigned rounds = 0;
-			plan_start(&p, 10, bytes);
-			plan_hold(&p, STR("Pod/shop/old"), STR(""));
+			ledger_start(&p, 10, bytes);
+			ledger_hold(&p, STR("Pod/shop/old"), STR(""));
 			sub(&p, "10.96.0.1");
 			sub(&p, "10.0.0.2");
 			sub(&p, "x y");
@@ -447,7 +448,7 @@ static void test_bounds(void **state)
 			}
 			assert_string_equal(all.s + all.n - 4, "@a:1");
 			assert_true(bytes > 1 || rounds > 8);
-			plan_fini(&p);
+			ledger_fini(&p);
 		}
 	catalog_unref(&c);
 }
@@ -455,10 +456,10 @@ static void test_bounds(void **state)
 static void test_too_large(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *c = catalog_of(SHOP);
 	struct catalog *big = catalog_of(SHOP POD("web-2", "10.0.0.5", "{app: web}", ""));
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	sub(&p, "shop/web");
 	(void)next_with(&p, c, "a:1", 9);
 	ack(&p);
@@ -469,13 +470,13 @@ static void test_too_large(void **state)
 	expect(&p, big, "a:2", "");
 	assert_int_equal(p.too_large, 1);
 	expect(&p, c, "a:3", "shop/web>Service/shop/web +Service/shop/web @a:3");
-	plan_fini(&p);
+	ledger_fini(&p);
 	/* What is required and cannot be sent is still required: the pod is not ready. */
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	p.cfg.resource_bytes = catalog_resource(c, STR("Mesh"))->packed.n - 1;
 	assert_null(strstr(next_with(&p, c, "a:1", 9).s, "+Mesh"));
 	assert_non_null(p.told_required.p);
-	plan_fini(&p);
+	ledger_fini(&p);
 	catalog_unref(&c);
 	catalog_unref(&big);
 }
@@ -483,16 +484,16 @@ static void test_too_large(void **state)
 static void test_pass_keeps_its_catalog(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	char err[256];
 	struct catalog *c = catalog_of(SHOP);
 	struct catalog *moved = catalog_of(ME WEB("10.0.0.3") SERVICE("web", "10.96.0.1", "web"));
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	sub(&p, "shop/web");
 	sub(&p, "10.9.9.9");
 	sub(&p, "10.9.9.8");
 	for (unsigned i = 0; i < 7; i++)
-		assert_int_equal(plan_run(&p, c, STR("a:1"), 1, err, sizeof(err)), PLAN_MORE);
+		assert_int_equal(ledger_run(&p, c, STR("a:1"), 1, err, sizeof(err)), LEDGER_MORE);
 	/* What goes while the pass stands at it. */
 	unsub(&p, "shop/web");
 	unsub(&p, "10.9.9.9");
@@ -501,10 +502,10 @@ static void test_pass_keeps_its_catalog(void **state)
 	ack(&p);
 	sub(&p, "shop/web");
 	expect(&p, moved, "a:2", "shop/web>Service/shop/web +Service/shop/web @a:2");
-	/* And a plan that goes amidst a pass. */
+	/* And a ledger that goes amidst a pass. */
 	sub(&p, "10.9.9.8");
-	assert_int_equal(plan_run(&p, c, STR("a:1"), 1, err, sizeof(err)), PLAN_MORE);
-	plan_fini(&p);
+	assert_int_equal(ledger_run(&p, c, STR("a:1"), 1, err, sizeof(err)), LEDGER_MORE);
+	ledger_fini(&p);
 	catalog_unref(&c);
 	catalog_unref(&moved);
 }
@@ -512,13 +513,13 @@ static void test_pass_keeps_its_catalog(void **state)
 static void test_withheld(void **state)
 {
 	(void)state;
-	struct plan p;
+	struct ledger p;
 	struct catalog *none = catalog_of(WEB("10.0.0.2"));
 	struct catalog *c = catalog_of(SHOP);
-	plan_start(&p, 10, PLAN_RESPONSE_BYTES);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
 	assert_true(strncmp(next_with(&p, none, "a:1", 9).s, " withheld: ", 11) == 0);
 	expect(&p, c, "a:2", REQUIRED " @a:2");
-	plan_fini(&p);
+	ledger_fini(&p);
 	catalog_unref(&none);
 	catalog_unref(&c);
 }
