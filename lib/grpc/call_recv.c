@@ -28,6 +28,13 @@ static void consume(struct grpc_call *c)
 
 /* --- one message --- */
 
+static void refuse_compressed(struct grpc_call *c)
+{
+	if (c->server)
+		grpc_call_add_trailer(c, STR("grpc-accept-encoding"), STR("identity"));
+	grpc_call_refuse(c, GRPC_UNIMPLEMENTED, "compressed messages are not supported");
+}
+
 /* The whole length of the first message in rx, or 0: not known yet, or refused. */
 static size_t first_length(struct grpc_call *c)
 {
@@ -38,7 +45,7 @@ static size_t first_length(struct grpc_call *c)
 	size_t n = (size_t)head[1] << 24 | (size_t)head[2] << 16 | (size_t)head[3] << 8 | head[4];
 
 	if (head[0] == 1)
-		grpc_call_refuse(c, GRPC_UNIMPLEMENTED, "compressed messages are not supported");
+		refuse_compressed(c);
 	else if (head[0] != 0)
 		grpc_call_refuse(c, GRPC_INTERNAL, "malformed message prefix");
 	else if (n > c->max_message)

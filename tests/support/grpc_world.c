@@ -188,6 +188,23 @@ static void cancel(void *arg, void *handle)
 	dial_cancel(&w->dial);
 }
 
+static void on_raw(void *arg, struct io *io, int err)
+{
+	assert_int_equal(err, 0);
+	*(struct io **)arg = io;
+}
+
+struct io *grpc_world_dial(struct grpc_world *w)
+{
+	struct dial_config cfg = {.to = w->addr};
+	struct io *io = NULL;
+
+	dial_start(w->rig.net, &cfg, on_raw, &io);
+	grpc_world_settle(w);
+	assert_non_null(io);
+	return io;
+}
+
 /* --- the world --- */
 
 void grpc_world_init(struct grpc_world *w, size_t pipe_capacity)

@@ -55,6 +55,8 @@ struct grpc_world {
 void grpc_world_init(struct grpc_world *w, size_t pipe_capacity);
 void grpc_world_serve(struct grpc_world *w, const struct grpc_server_config *cfg);
 void grpc_world_connect(struct grpc_world *w);
+/* A connection of the test's own to the server; settles. */
+struct io *grpc_world_dial(struct grpc_world *w);
 /* All of it. */
 void grpc_world_open(struct grpc_world *w);
 /* Everything ends; no byte is left. */

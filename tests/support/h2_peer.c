@@ -172,9 +172,21 @@ static uint32_t load_u32(const uint8_t *s)
 	return (uint32_t)s[0] << 24 | (uint32_t)s[1] << 16 | (uint32_t)s[2] << 8 | s[3];
 }
 
-static uint16_t inflate_status(struct h2_peer *p, const uint8_t *bytes, size_t n)
+static void take_field(struct h2_got *g, const nghttp2_nv *nv)
 {
-	uint16_t status = 0;
+	const uint8_t *v = nv->value;
+
+	if (nv->namelen == 7 && memcmp(nv->name, ":status", 7) == 0)
+		g->status = (uint16_t)((v[0] - '0') * 100 + (v[1] - '0') * 10 + (v[2] - '0'));
+	if (nv->namelen == 11 && memcmp(nv->name, "grpc-status", 11) == 0)
+		g->grpc_status = nv->valuelen == 2 ? (v[0] - '0') * 10 + v[1] - '0' : v[0] - '0';
+}
+
+static void inflate(struct h2_peer *p, struct h2_got *g, const uint8_t *bytes)
+{
+	size_t n = g->length;
+
+	g->grpc_status = -1;
 
 	for (;;) {
 		nghttp2_nv nv;
@@ -184,15 +196,12 @@ static uint16_t inflate_status(struct h2_peer *p, const uint8_t *bytes, size_t n
 		assert_true(used >= 0);
 		bytes += used;
 		n -= (size_t)used;
-		if ((flags & NGHTTP2_HD_INFLATE_EMIT) && nv.namelen == 7 &&
-			memcmp(nv.name, ":status", 7) == 0)
-			status = (uint16_t)((nv.value[0] - '0') * 100 + (nv.value[1] - '0') * 10 +
-				(nv.value[2] - '0'));
+		if (flags & NGHTTP2_HD_INFLATE_EMIT)
+			take_field(g, &nv);
 		if (flags & NGHTTP2_HD_INFLATE_FINAL)
 			break;
 	}
 	nghttp2_hd_inflate_end_headers(p->inflater);
-	return status;
 }
 
 static void record(struct h2_peer *p, struct h2_got g, const uint8_t *payload)
@@ -205,7 +214,7 @@ static void record(struct h2_peer *p, struct h2_got g, const uint8_t *payload)
 		g.code = load_u32(payload + 4);
 	}
 	if (g.type == NGHTTP2_HEADERS)
-		g.status = inflate_status(p, payload, g.length);
+		inflate(p, &g, payload);
 	if (g.type == NGHTTP2_DATA)
 		p->data_bytes += g.length;
 	if (p->n_got == p->cap_got) {

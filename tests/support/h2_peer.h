@@ -17,6 +17,7 @@ struct h2_got {
 	uint32_t code;   /* of RST_STREAM and GOAWAY; increment of WINDOW_UPDATE */
 	int32_t last;    /* of GOAWAY */
 	uint16_t status; /* of HEADERS */
+	int grpc_status; /* of HEADERS; -1: none */
 	uint8_t head[8]; /* first bytes of the payload */
 };
 

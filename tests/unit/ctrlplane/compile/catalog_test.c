@@ -25,24 +25,24 @@
 	", namespace: shop, annotations: {mesh.weft.dev/unix-uid: " uid \
 	"}}\nspec: {containers: [{name: weft-sidecar}]}\nstatus: {podIP: " ip "}\n"
 
-#define WORLD                                                                                     \
-	SVC("shop", "web", "clusterIPs: [10.9.0.1, \"fd00:9::1\"], ports: [{port: 80}]")          \
-	SVC("shop", "db", "clusterIP: None, ports: [{port: 80}]")                                 \
-	SVC("svc", "web", "clusterIP: 10.9.0.2, ports: [{port: 80}]")                             \
-	POD("web-0", "10.0.0.1", "{app: a}", "")                                                  \
-	POD("web-1", "10.0.0.2", "{app: b}", "")                                                  \
-	POD("old", "10.0.0.3", "{app: a}", ", phase: Failed")                                     \
-	POD("twin-0", "10.0.0.4", "{app: c}", "")                                                 \
-	POD("twin-1", "10.0.0.4", "{app: c}",                                                     \
-		"") "---\napiVersion: v1\nkind: Pod\nmetadata: {name: plain, namespace: shop}\n"  \
-		    "spec: {containers: [{name: app}]}\nstatus: {podIP: 10.0.0.5}\n"              \
-		    "---\napiVersion: v1\nkind: Pod\nmetadata: {name: host, namespace: shop}\n"   \
-		    "spec: {hostNetwork: true, containers: [{name: weft-sidecar}]}\n"             \
-		    "status: {podIP: 10.0.0.6}\n" POLICY("shop", "all", "rules: [{}]")            \
-			    POLICY("shop", "a", "selector: {matchLabels: {app: a}}, rules: [{}]") \
-				    POLICY("shop", "all", "action: DENY") POLICY("weft-system",   \
-					    "mesh", "action: DENY, rules: []")                    \
-					    POLICY("other", "all", "rules: [{}]")
+#define WORLD                                                                            \
+	SVC("shop", "web", "clusterIPs: [10.9.0.1, \"fd00:9::1\"], ports: [{port: 80}]") \
+	SVC("shop", "db", "clusterIP: None, ports: [{port: 80}]")                        \
+	SVC("svc", "web", "clusterIP: 10.9.0.2, ports: [{port: 80}]")                    \
+	POD("web-0", "10.0.0.1", "{app: a}", "")                                         \
+	POD("web-1", "10.0.0.2", "{app: b}", "")                                         \
+	POD("old", "10.0.0.3", "{app: a}", ", phase: Failed")                            \
+	POD("twin-0", "10.0.0.4", "{app: c}", "")                                        \
+	POD("twin-1", "10.0.0.4", "{app: c}", "")                                        \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: plain, namespace: shop}\n"     \
+	"spec: {containers: [{name: app}]}\nstatus: {podIP: 10.0.0.5}\n"                 \
+	"---\napiVersion: v1\nkind: Pod\nmetadata: {name: host, namespace: shop}\n"      \
+	"spec: {hostNetwork: true, containers: [{name: weft-sidecar}]}\n"                \
+	"status: {podIP: 10.0.0.6}\n" POLICY("shop", "all", "rules: [{}]")               \
+		POLICY("shop", "a", "selector: {matchLabels: {app: a}}, rules: [{}]")    \
+			POLICY("shop", "all", "action: DENY")                            \
+				POLICY("weft-system", "mesh", "action: DENY, rules: []") \
+					POLICY("other", "all", "rules: [{}]")
 
 static const struct compile_bundle bundles[] = {
 	{{"cluster.local", 13}, {"roots", 5}}, {{"b.example", 9}, {"other", 5}}};
