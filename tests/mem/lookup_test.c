@@ -362,6 +362,35 @@ static void test_quit_ends_the_wait(void **state)
 	wire_fini(&x);
 }
 
+/* Who calls in plaintext and is not known is asked for, so that he has a name the next time. */
+static void test_sources_of_plaintext_get_a_name(void **state)
+{
+	struct oracle o;
+	struct mesh_app app;
+	struct pair *p = *state;
+	struct mesh_test_pod *stranger = mesh_pod(&p->m, "stranger", false);
+	stranger->hidden = true;
+	p->m.mtls = WEFT__MESH__V1__MTLS_MODE__MTLS_MODE_PERMISSIVE;
+	oracle_start(&o, p);
+	mesh_app_start(&app, p->client, 8080, HTTP_V1, app_hello);
+	for (int i = 0; i < 2; i++) {
+		struct wire x;
+		wire_init(&x, &p->m.w, mesh_dial(&p->m, stranger, "10.77.0.2:8080"));
+		pair_expect(&x, GET, "200 OK");
+		wire_fini(&x);
+		assert_int_equal(o.asked, 1);
+		assert_int_equal(mesh_metric(p->client, "weft_plaintext_connections_total",
+					 i == 0 ? "source_workload=\"unknown\""
+						: "source_workload=\"stranger\"",
+					 NULL),
+			1);
+		stranger->hidden = false;
+		mesh_apply_one(&p->m, p->client);
+	}
+	mesh_app_stop(&app);
+	mesh_assert_idle(&p->m);
+}
+
 /* Before there is any configuration nothing waits. */
 static void test_not_ready(void **state)
 {
@@ -393,6 +422,7 @@ int main(void)
 		PAIR_TEST(test_other_news_change_nothing),
 		PAIR_TEST(test_drain_ends_the_wait),
 		PAIR_TEST(test_quit_ends_the_wait),
+		PAIR_TEST(test_sources_of_plaintext_get_a_name),
 		PAIR_TEST(test_not_ready),
 	};
 	return cmocka_run_group_tests_name("unknown destinations", tests, NULL, NULL);
