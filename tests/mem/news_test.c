@@ -33,8 +33,7 @@ static void open_all(struct open *o, struct pair *p)
 	p->m.protocol = WEFT__MESH__V1__PROTOCOL__PROTOCOL_HTTP2;
 	mesh_apply(&p->m);
 	pair_client(p, &o->u, HTTP_V2);
-	o->stream =
-		http_user_request(&o->u, "POST", "/chat", NULL, HTTP_LENGTH_UNKNOWN, false);
+	o->stream = http_user_request(&o->u, "POST", "/chat", NULL, HTTP_LENGTH_UNKNOWN, false);
 	exchange_send(o->stream, STR("hello"), false);
 	pair_wire(p, &o->idle);
 	wire_init(&o->tcp, &p->m.w, mesh_dial(&p->m, p->client, "10.77.0.3:9090"));
@@ -109,7 +108,7 @@ static void test_rules_are_noticed(void **state)
 	mesh_apply(&p->m);
 	assert_true(g->rules_generation > rules);
 	rules = g->rules_generation;
-	p->m.revoked[0] = (char *)(uintptr_t) "abcdef";
+	p->m.revoked[0] = (char *)(uintptr_t)"abcdef";
 	p->m.n_revoked = 1;
 	mesh_apply(&p->m);
 	assert_true(g->rules_generation > rules);
