@@ -118,7 +118,7 @@ static void put_all_back(struct resources *r, const struct snapshot_fault *fault
 {
 	for (size_t i = 0; i < r->n_fresh; i++) {
 		struct slot *s = r->fresh[i];
-		if (s == NULL || s->cur == NULL || s->cur == s->good)
+		if (s == NULL || s->cur == NULL || s->cur == s->good || s->cur->msg->hash.len == 0)
 			continue;
 		if (s->good != NULL || slot_used(s))
 			(void)put_back(r, s, fault);
