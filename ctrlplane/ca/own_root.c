@@ -228,6 +228,21 @@ static int judge_signer(const struct authority *a, char *err, size_t size)
 	return ERR_EXPIRED;
 }
 
+static int load_next(struct authority *a, char *err, size_t size)
+{
+	int e = root_files_load(a, "next", &a->next, err, size);
+	if (e != ERR_NOTFOUND)
+		return e;
+	snprintf(err, size,
+		"%s: a rotation of the root is under way (phase %s), and next.pem and next.key are "
+		"not there; restore them from a backup%s",
+		a->dir, phase_names[a->phase],
+		a->phase == ROTATION_PUBLISHED
+			? ", or remove the file rotation to give it up: nothing is signed by them yet"
+			: "");
+	return ERR_VERIFY;
+}
+
 /* What a crash between the files of one step can have left is put right. */
 static int resume(struct authority *a, char *err, size_t size)
 {
@@ -244,7 +259,7 @@ static int resume(struct authority *a, char *err, size_t size)
 	if (e == ERR_NOTFOUND && a->phase == ROTATION_NONE)
 		return make_first(a, err, size);
 	if (e == 0 && a->phase != ROTATION_NONE)
-		e = root_files_load(a, "next", &a->next, err, size);
+		e = load_next(a, err, size);
 	if (e == 0)
 		e = judge_signer(a, err, size);
 	return e == 0 ? root_files_publish(a, err, size) : e;

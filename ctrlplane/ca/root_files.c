@@ -55,8 +55,8 @@ static int read_cert(const char *path, struct cert_chain **out, char *err, size_
 static int explain_half(const char *there, const char *missing, char *err, size_t size)
 {
 	snprintf(err, size,
-		"%s is not there, but %s is; restore the missing file, or remove the other too to "
-		"have a new root made",
+		"%s is not there, but %s is; restore the missing file from a backup. Where there "
+		"is none and it is the root, remove the other too to have a new one made",
 		missing, there);
 	return ERR_VERIFY;
 }

@@ -315,6 +315,11 @@ static void test_what_is_broken_is_named(void **state)
 	ca_world_write(w, "rotation", 0600, phase);
 	unlink(ca_world_path(w, "next.key"));
 	expect_refusal(w, "next.key", "is not there");
+	char *pem = ca_world_read(w, "next.pem");
+	unlink(ca_world_path(w, "next.pem"));
+	expect_refusal(w, "next.pem", "remove the file rotation to give it up");
+	ca_world_write(w, "next.pem", 0644, pem);
+	free(pem);
 	ca_world_write(w, "next.key", 0644, key);
 	expect_refusal(w, "next.key", "chmod 0600");
 	ca_world_write(w, "next.key", 0600, key);
