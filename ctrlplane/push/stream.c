@@ -380,6 +380,7 @@ void stream_look(struct push_stream *s)
 	}
 	if (stream_next(s, c))
 		push_schedule(p, s);
-	else if (s->half_closed && s->withheld == NULL)
-		stream_end(s, PUSH_END_SERVED, NULL);
+	else if (s->half_closed)
+		stream_end(s, s->withheld == NULL ? PUSH_END_SERVED : PUSH_END_NOT_READY,
+			s->withheld == NULL ? NULL : "nothing can be told to the pod now");
 }

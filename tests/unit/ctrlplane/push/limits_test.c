@@ -62,6 +62,26 @@ static void test_half_close(void **state)
 	push_client_open(&c, &w, "shop/me");
 	grpc_call_close_send(c.call);
 	expect_end(&c, GRPC_INVALID_ARGUMENT);
+	/* A pod without an address has no record of its own. */
+	push_world_set(&w,
+		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: me, namespace: shop}\nspec: "
+		"{containers: [{name: weft-sidecar}]}\n");
+	push_client_start(&c, &w, "shop/me", "shop/web");
+	assert_int_equal(c.responses, 0);
+	assert_false(c.ended);
+	char *text = push_world_describe(&w, "");
+	assert_null(strstr(text, "\"withheld\":\"\""));
+	mem_free(text);
+	push_world_set(&w, SHOP("10.0.0.3"));
+	push_world_settle(&w);
+	assert_int_equal(c.responses, 1);
+	push_client_close(&c);
+	push_world_set(&w,
+		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: me, namespace: shop}\nspec: "
+		"{containers: [{name: weft-sidecar}]}\n");
+	push_client_start(&c, &w, "shop/me", "shop/web");
+	grpc_call_close_send(c.call);
+	expect_end(&c, GRPC_UNAVAILABLE);
 	push_world_close(&w);
 }
 
