@@ -13,12 +13,21 @@
 struct load {
 	const struct conf_program *prog;
 	struct world *w;
+	const char *named; /* what the command line names */
+	size_t read;
 	bool good;
 };
 
+/* What was named is missed by who named it; what is found on the way is a problem like others, as
+ * the control plane would tell it. */
 static void on_trouble(void *arg, const char *path, const char *why)
 {
 	struct load *l = arg;
+	l->read++;
+	if (strcmp(path, l->named) != 0) {
+		world_unread(l->w, path, why);
+		return;
+	}
 	command_fail(l->prog, "%s: %s", path, why);
 	l->good = false;
 }
@@ -34,28 +43,31 @@ static void read_into(struct load *l, const char *path)
 		on_trouble(l, path, strerror(error));
 		return;
 	}
+	l->read++;
 	world_add(l->w, standard ? "stdin" : path, str_make(bytes, n));
 	mem_free(bytes);
+}
+
+static void load_path(struct load *l, const char *path)
+{
+	struct files files = {.trouble = on_trouble, .arg = l};
+	l->named = path;
+	if (strcmp(path, "-") == 0) {
+		read_into(l, path);
+		return;
+	}
+	files_walk(&files, path);
+	for (size_t i = 0; i < files.n; i++)
+		read_into(l, files.v[i]);
+	files_clear(&files);
 }
 
 bool manifest_load(const struct conf_program *prog, char *const *paths, int n, struct world *w)
 {
 	struct load l = {.prog = prog, .w = w, .good = true};
-	size_t read = 0;
-	for (int i = 0; i < n; i++) {
-		struct files files = {.trouble = on_trouble, .arg = &l};
-		if (strcmp(paths[i], "-") == 0) {
-			read_into(&l, paths[i]);
-			read++;
-			continue;
-		}
-		files_walk(&files, paths[i]);
-		for (size_t k = 0; k < files.n; k++)
-			read_into(&l, files.v[k]);
-		read += files.n;
-		files_clear(&files);
-	}
-	if (l.good && read == 0) {
+	for (int i = 0; i < n; i++)
+		load_path(&l, paths[i]);
+	if (l.good && l.read == 0) {
 		command_fail(prog, "%s%s: no .yaml, .yml or .json files there", paths[0],
 			n > 1 ? " and the rest" : "");
 		l.good = false;

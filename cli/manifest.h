@@ -13,7 +13,8 @@
 /*
  * Reads every file that a path names: a file whatever its name, "-" for standard input, a directory
  * with all below it that ends in .yaml, .yml or .json (what begins with '.' is left out), in order
- * of names. Then joins the world. False where something cannot be read, which is said on stderr.
+ * of names. Then joins the world. What cannot be read is a problem of the world; but where it is
+ * what a path names, or there are no files at all, that is said on stderr and it is false.
  */
 bool manifest_load(const struct conf_program *prog, char *const *paths, int n, struct world *w);
 

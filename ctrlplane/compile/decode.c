@@ -327,8 +327,11 @@ static bool take_object(struct decoder *d)
 
 static void no_object(struct decoder *d)
 {
-	if (d->w->wanted == NULL)
-		world_add_hole(d->w, d->meta.file.p, false);
+	if (d->w->wanted != NULL)
+		return;
+	world_add_hole(d->w, d->meta.file.p, false);
+	if (d->w->blob != NULL)
+		d->w->blob->whole = false;
 }
 
 /* api and kind: what it is where it does not say so. */

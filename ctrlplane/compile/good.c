@@ -34,6 +34,7 @@ struct blob *good_blob(struct good *g, const char *file, struct str bytes)
 	b = MEM_NEW(struct blob);
 	b->refs = 1;
 	b->file = mem_strdup(file);
+	b->whole = true;
 	char *copy = mem_alloc(bytes.n);
 	if (bytes.n > 0)
 		memcpy(copy, bytes.p, bytes.n);

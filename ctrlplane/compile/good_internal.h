@@ -4,6 +4,7 @@
 #ifndef WEFT_CTRLPLANE_COMPILE_GOOD_INTERNAL_H
 #define WEFT_CTRLPLANE_COMPILE_GOOD_INTERNAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ctrlplane/compile/good.h"
@@ -14,6 +15,7 @@
 struct blob {
 	unsigned refs, reading; /* reading: the last one that met it */
 	char *file;
+	bool whole; /* every document in it was an object */
 	struct str bytes;
 	uint8_t hash[SHA256_SIZE];
 };

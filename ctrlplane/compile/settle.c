@@ -9,13 +9,18 @@
 #include "ctrlplane/compile/decode_internal.h"
 
 #define KEY_MAX 512
+#define HOLES_MAX 1000u
 
 void world_add_hole(struct world *w, const char *path, bool soft)
 {
-	struct hole *h = ARENA_NEW(&w->arena, struct hole);
-	*h = (struct hole){.next = w->holes, .path = path, .soft = soft};
-	w->holes = h;
+	struct hole *h = w->holes;
 	w->hard_holes += !soft;
+	if (h != NULL && (h->rest || (h->soft == soft && strcmp(h->path, path) == 0)))
+		return;
+	h = ARENA_NEW(&w->arena, struct hole);
+	*h = (struct hole){.next = w->holes, .path = path, .soft = soft};
+	h->rest = ++w->n_holes == HOLES_MAX;
+	w->holes = h;
 }
 
 /* -- what is done again ----------------------------------------------------------------------- */
@@ -24,17 +29,24 @@ void world_add_hole(struct world *w, const char *path, bool soft)
 static bool is_at(const struct hole *h, const char *file)
 {
 	size_t n = strlen(h->path);
-	return strncmp(file, h->path, n) == 0 && (file[n] == '\0' || (!h->soft && file[n] == '/'));
+	return h->rest ||
+		(strncmp(file, h->path, n) == 0 &&
+			(file[n] == '\0' || (!h->soft && file[n] == '/')));
 }
 
+/* One is enough for nothing to count as deleted. */
 static void find_strange(struct world *w)
 {
 	for (struct hole *h = w->holes; h != NULL; h = h->next) {
 		struct map_entry *at = NULL;
-		void *form;
+		void *value;
 		h->strange = !h->soft;
-		while (h->strange && map_next(w->good->forms, &at, NULL, &form))
-			h->strange = !is_at(h, ((struct form *)form)->blob->file);
+		while (h->strange && map_next(w->good->forms, &at, NULL, &value)) {
+			const struct form *form = value;
+			h->strange = !form->blob->whole || !is_at(h, form->blob->file);
+		}
+		if (h->strange)
+			return;
 	}
 }
 

@@ -31,7 +31,8 @@ struct hole {
 	struct hole *next;
 	const char *path; /* a file, or a folder with all that is in it */
 	bool soft;        /* one object of the file alone, without a name */
-	bool strange;     /* nothing was ever read there: it may hold what is missing elsewhere */
+	bool strange;     /* it was never read whole: it may hold what is missing elsewhere */
+	bool rest;        /* too many to tell apart: may hold anything */
 	size_t kept;
 };
 
@@ -53,7 +54,7 @@ struct world {
 	struct good *good; /* borrowed until world_join */
 	struct object_list blobs, redos;
 	struct hole *holes;
-	size_t hard_holes;
+	size_t n_holes, hard_holes;
 	/* The file that is being decoded. */
 	struct blob *blob;
 	uint32_t ordinal;     /* of its next object */

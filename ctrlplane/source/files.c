@@ -64,35 +64,54 @@ static int visible(const struct dirent *e)
 	return e->d_name[0] != '.';
 }
 
-static void walk_dir(struct files *f, const char *path, unsigned depth);
+/* A directory that is being walked, and those that it is in. On the stack. */
+struct place {
+	const struct place *up;
+	const struct stat *st;
+	unsigned depth;
+};
 
-static void walk_entry(struct files *f, const char *dir, const char *name, unsigned depth)
+static void walk_dir(struct files *f, const char *path, const struct place *at);
+
+/* Through a link a directory may be in itself. */
+static void enter(struct files *f, const char *path, const struct stat *st, const struct place *up)
+{
+	const struct place at = {.up = up, .st = st, .depth = up != NULL ? up->depth + 1 : 1};
+	for (const struct place *p = up; p != NULL; p = p->up) {
+		if (p->st->st_dev != st->st_dev || p->st->st_ino != st->st_ino)
+			continue;
+		f->trouble(f->arg, path, "it is a directory that this one is in");
+		return;
+	}
+	if (at.depth > FILES_MAX_DEPTH)
+		too_much(f, path, FILES_MAX_DEPTH, "directories inside one another");
+	else
+		walk_dir(f, path, &at);
+}
+
+static void walk_entry(struct files *f, const char *dir, const char *name, const struct place *up)
 {
 	struct stat st;
 	char *path = mem_printf("%s/%s", dir, name);
 	if (stat(path, &st) != 0)
 		trouble(f, path, errno);
 	else if (S_ISDIR(st.st_mode))
-		walk_dir(f, path, depth);
+		enter(f, path, &st, up);
 	else if (S_ISREG(st.st_mode) && is_manifest(name))
 		add_file(f, path);
 	mem_free(path);
 }
 
-static void walk_dir(struct files *f, const char *path, unsigned depth)
+static void walk_dir(struct files *f, const char *path, const struct place *at)
 {
 	struct dirent **entries;
-	if (depth == 0) {
-		too_much(f, path, FILES_MAX_DEPTH, "directories inside one another");
-		return;
-	}
 	int n = scandir(path, &entries, visible, alphasort);
 	if (n < 0) {
 		trouble(f, path, errno);
 		return;
 	}
 	for (int i = 0; i < n && !f->full; i++)
-		walk_entry(f, path, entries[i]->d_name, depth - 1);
+		walk_entry(f, path, entries[i]->d_name, at);
 	for (int i = 0; i < n; i++)
 		mem_free(entries[i]);
 	mem_free(entries);
@@ -104,7 +123,7 @@ void files_walk(struct files *f, const char *path)
 	if (stat(path, &st) != 0)
 		trouble(f, path, errno);
 	else if (S_ISDIR(st.st_mode))
-		walk_dir(f, path, FILES_MAX_DEPTH);
+		enter(f, path, &st, NULL);
 	else
 		add_file(f, path);
 }

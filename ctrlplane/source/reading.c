@@ -21,7 +21,7 @@ struct trouble {
 /* On the stack of reading_run. */
 struct walk {
 	struct files files;
-	struct trouble *troubles;
+	struct trouble *first, **last; /* last: where the next one goes */
 	uint64_t print;
 	bool young;
 };
@@ -30,9 +30,9 @@ static void on_trouble(void *arg, const char *path, const char *why)
 {
 	struct walk *k = arg;
 	struct trouble *t = MEM_NEW(struct trouble);
-	*t = (struct trouble){
-		.next = k->troubles, .path = mem_strdup(path), .why = mem_strdup(why)};
-	k->troubles = t;
+	*t = (struct trouble){.path = mem_strdup(path), .why = mem_strdup(why)};
+	*k->last = t;
+	k->last = &t->next;
 	k->print = hash_bytes(path, strlen(path), k->print);
 	k->print = hash_bytes(why, strlen(why), k->print);
 }
@@ -68,6 +68,7 @@ static void look_at(struct walk *k, const char *path, uint64_t now)
 static void walk(struct walk *k, const char *path)
 {
 	uint64_t now = clock_wall(clock_system());
+	k->last = &k->first;
 	k->files = (struct files){.trouble = on_trouble, .arg = k};
 	files_walk(&k->files, path);
 	for (size_t i = 0; i < k->files.n; i++)
@@ -91,7 +92,7 @@ static struct world *read_all(const struct walk *k, struct good *good)
 {
 	struct world *w = world_new();
 	world_remember(w, good);
-	for (const struct trouble *t = k->troubles; t != NULL; t = t->next)
+	for (const struct trouble *t = k->first; t != NULL; t = t->next)
 		world_unread(w, t->path, t->why);
 	for (size_t i = 0; i < k->files.n; i++)
 		read_file(w, k->files.v[i]);
@@ -109,9 +110,9 @@ void reading_run(struct reading *r)
 		r->world = read_all(&k, r->good);
 		r->print = k.print;
 	}
-	while (k.troubles != NULL) {
-		struct trouble *t = k.troubles;
-		k.troubles = t->next;
+	while (k.first != NULL) {
+		struct trouble *t = k.first;
+		k.first = t->next;
 		mem_free(t->path);
 		mem_free(t->why);
 		mem_free(t);

@@ -109,8 +109,8 @@ def test_round_trip(folder):
     assert state["identity"]["spiffeId"] == "spiffe://example.org/ns/shop/sa/web"
     assert state["identity"]["podUid"] == "uid-web"
     required, used = by_name(state["required"]), by_name(state["used"])
-    assert sorted(required) == ["AuthorizationPolicy/shop/web", "Mesh", "TrustBundle/example.org",
-                                "Workload/shop/web"]
+    assert sorted(required) == ["AuthorizationPolicy/shop/web", "Mesh", "Revocations",
+                                "TrustBundle/example.org", "Workload/shop/web"]
     assert sorted(used) == ["Pod/shop/plain", "Pod/shop/web", "Service/shop/web"]
     endpoint = used["Service/shop/web"]["service"]["endpoints"][0]
     assert endpoint["spiffeId"] == "spiffe://example.org/ns/shop/sa/web"
@@ -299,14 +299,18 @@ def test_nothing_to_read(folder):
     assert done.stderr == "weft check: none: No such file or directory\n"
     (folder / "m/dangling.yaml").symlink_to("nowhere")
     done = weft("check", "m", code=1)
-    assert done.stderr == "weft check: m/dangling.yaml: No such file or directory\n"
+    assert done.stderr == "m/dangling.yaml: cannot be read: No such file or directory\n"
     weft("check", code=2)
 
 
 def test_directories_that_contain_themselves(folder):
     (folder / "m/loop").symlink_to(".")
     done = weft("check", "m", code=1)
-    assert "more than 16 directories inside one another" in done.stderr
+    assert done.stderr == "m/loop: cannot be read: it is a directory that this one is in\n"
+    deep = folder / "deep" / "/".join("d" * 16)
+    deep.mkdir(parents=True)
+    done = weft("check", "deep", code=1)
+    assert "cannot be read: more than 16 directories inside one another\n" in done.stderr
 
 
 def test_show_state_of_other_files(folder):

@@ -1,12 +1,13 @@
 /*
  * Any bytes as manifests: whatever is in them, a pod that compiles gets a state that its sidecar
- * takes, and compiling again gives the same bytes.
+ * takes, and compiling again gives the same bytes. A NUL ends one reading of the source and begins
+ * the next, which remembers what was good; \1 ends a file.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "certs/issue.h"
-#include "ctrlplane/compile/compile.h"
+#include "ctrlplane/compile/catalog.h"
 #include "ctrlplane/compile/world_internal.h"
 #include "lib/base/alloc.h"
 #include "lib/base/obj.h"
@@ -14,7 +15,9 @@
 #include "sidecar/snapshot/state.h"
 
 #define NOW 1800000000ll
-#define PODS 4 /* of a world that are compiled */
+#define PODS 4     /* of a world that are compiled */
+#define FILES 3    /* of a reading */
+#define READINGS 3 /* of an input */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -97,16 +100,91 @@ static void check(const struct world *w, const struct kube_pod *pod)
 	mem_free(again);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void check_problems(const struct world *w)
 {
-	struct world *w = world_new();
-	world_add(w, "f.yaml", str_make(data, size));
-	world_join(w);
 	const struct problems *l = world_problems(w);
 	for (const struct problem *p = l->first; p != NULL; p = p->next)
 		ASSERT(problem_text(l, p).n > 0);
+}
+
+/* Bytes of one reading: its files one after the other. */
+static struct world *read_source(struct good *g, struct str bytes)
+{
+	char name[16];
+	struct str file;
+	struct world *w = world_new();
+	if (g != NULL)
+		world_remember(w, g);
+	for (unsigned i = 0; i < FILES && str_split(&bytes, '\1', &file); i++) {
+		snprintf(name, sizeof(name), "f%u.yaml", i);
+		world_add(w, name, file);
+	}
+	world_join(w);
+	return w;
+}
+
+/* A policy that is there in some form has one in force: its own, an earlier one, or a denial. */
+static void check_policies(const struct world *w)
+{
+	struct map_entry *at = NULL;
+	void *value;
+	while (map_next(w->seen, &at, NULL, &value)) {
+		const struct object_meta *m = value;
+		if (str_eq(m->kind, STR("AuthorizationPolicy")))
+			ASSERT(list_find(&w->authz, m->ns, m->name) != NULL);
+	}
+}
+
+/* Whatever is required can be had. */
+static void check_catalog(struct world *w)
+{
+	char err[512];
+	const struct catalog_required *r;
+	const struct compile_bundle bundle = {world_trust_domain(w), STR("roots")};
+	struct catalog *c = catalog_new(world_ref(w), &bundle, 1, NULL, 0);
+	for (size_t i = 0; i < w->pods.n && i < PODS; i++) {
+		const struct kube_pod *pod = w->pods.v[i];
+		for (size_t k = 0; k < pod->n_addrs; k++)
+			(void)catalog_by_address(c, &pod->addrs[k]);
+		(void)catalog_by_name(c, pod->meta.name);
+		if (catalog_required(c, pod->meta.ns, pod->meta.name, &r, err, sizeof(err)) != 0)
+			continue;
+		ASSERT(catalog_resource(c, r->workload) != NULL);
+		for (size_t k = 0; k < r->n_policies; k++)
+			ASSERT(catalog_resource(c, r->policies[k]) != NULL);
+	}
+	for (size_t i = 0; i < w->services.n; i++) {
+		const struct kube_service *svc = w->services.v[i];
+		for (size_t k = 0; k < svc->n_vips; k++)
+			ASSERT(catalog_by_address(c, &svc->vips[k]) != NULL);
+	}
+	catalog_unref(&c);
+}
+
+static void check_world(struct world *w)
+{
+	check_problems(w);
+	check_policies(w);
+	check_catalog(w);
 	for (size_t i = 0; i < w->pods.n && i < PODS; i++)
 		check(w, w->pods.v[i]);
-	world_free(&w);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct str all = str_make(data, size), bytes;
+	struct good *g = good_new();
+	for (unsigned i = 0; i < READINGS && str_split(&all, '\0', &bytes); i++) {
+		struct world *fresh = read_source(NULL, bytes);
+		struct world *w = read_source(g, bytes), *again = read_source(g, bytes);
+		ASSERT(memcmp(world_digest(w), world_digest(again), SHA256_SIZE) == 0);
+		ASSERT(world_complete(w) == world_complete(again));
+		check_world(fresh);
+		check_world(w);
+		world_free(&fresh);
+		world_free(&w);
+		world_free(&again);
+	}
+	good_free(&g);
 	return 0;
 }

@@ -270,6 +270,8 @@ static void test_files(void **state)
 			"h: warning: objects that are missing elsewhere may be in it: 2 stay in "
 			"force until it can be read",
 			false},
+		{{{{"f", DENY("d")}}, {{"h", "- 1\n" DENY("e")}}, {{"h", "- 1\n" DENY("e")}}},
+			"d deny; e deny; cluster.local", "expected a map", false},
 		{{{{"f", DENY("d")}}, {{"h", NO_YAML}}, {{"h", ALLOW("d")}}},
 			"d allow; cluster.local", "", false},
 		/* a file that is empty, and an empty source, are no mistakes */
