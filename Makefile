@@ -128,7 +128,7 @@ endif
 
 remember = $(file >$(1).new,$(2))$(shell cmp -s $(1).new $(1) && rm $(1).new || mv $(1).new $(1))
 ifndef no_build
-third_static := $(foreach lib,ev protobuf-c yaml,$(call static_or_shared,$(lib)))
+third_static := $(foreach lib,ev protobuf-c yaml cares,$(call static_or_shared,$(lib)))
 $(shell mkdir -p $(B))
 $(call remember,$(B)/flags,$(CC) $(shell $(CC) -dumpfullversion -dumpversion 2>&1) $(BASE_CFLAGS) \
 	$(CPPFLAGS_ALL) $(WARNINGS) $(LDFLAGS_ALL) $(third_static))

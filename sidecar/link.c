@@ -9,6 +9,7 @@
 #include "certs/describe.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
+#include "lib/net/resolve.h"
 #include "lib/tls/tls.h"
 
 #define LINK_MAGIC 0x6c696e6bu
@@ -20,8 +21,10 @@
 struct link {
 	struct obj_head obj;
 	struct link_config cfg;
-	struct addr addr; /* ADDR_NONE: a file */
-	char *file, *authority;
+	struct addr addr; /* ADDR_NONE: a name or a file */
+	char *host, *file, *authority;
+	uint16_t port;
+	size_t turn; /* which of the name's addresses is next */
 	char trust_domain[SPIFFE_TD_MAX + 1];
 	char *roots_td; /* of the roots in force; NULL: none */
 	uint8_t *roots;
@@ -32,6 +35,7 @@ struct link {
 struct link_dial {
 	struct obj_head obj;
 	struct link *link;
+	struct resolve *resolve;
 	struct dial *dial;
 	struct tls_handshake *handshake;
 	struct tls_ctx *ctx;
@@ -174,6 +178,7 @@ static void on_dialled(void *arg, struct io *io, int err)
 	struct tls_handshake_config cfg = {.ctx = d->ctx,
 		.bufs = d->link->cfg.bufs,
 		.expect = {.id = str_from(d->id)},
+		.sni = str_from(d->link->host),
 		.timeout_ns = d->link->cfg.tls_ns};
 	d->handshake = tls_handshake_start(io, &cfg, on_tls, d);
 }
@@ -186,6 +191,20 @@ static void connect_to(struct link_dial *d)
 		.timeout_ns = l->cfg.connect_ns,
 		.mark = l->cfg.mark};
 	d->dial = dial_start(l->cfg.net, &cfg, on_dialled, d);
+}
+
+static void on_resolved(void *arg, const struct addr *v, size_t n, const char *text)
+{
+	struct link_dial *d = dial_check(arg);
+	d->resolve = NULL;
+	if (n == 0) {
+		snprintf(d->text, sizeof(d->text), "the name %s: %s", d->link->host, text);
+		finish(d, NULL, ERR_NOTFOUND);
+		return;
+	}
+	/* One that does not answer is passed over with the next try. */
+	d->to = addr_with_port(&v[d->link->turn++ % n], d->link->port);
+	connect_to(d);
 }
 
 static void on_report(void *arg)
@@ -207,6 +226,8 @@ static void *link_start(void *arg, grpc_dialled_fn *done, void *done_arg)
 	d->err = make_ctx(d);
 	if (d->err != 0) {
 		loop_defer(&d->report);
+	} else if (l->host != NULL) {
+		d->resolve = resolve_start(l->cfg.loop, NULL, l->host, on_resolved, d);
 	} else {
 		connect_to(d);
 	}
@@ -218,6 +239,7 @@ static void link_cancel(void *arg, void *handle)
 	struct link_dial *d = dial_check(handle);
 	(void)arg;
 	loop_task_cancel(&d->report);
+	resolve_cancel(&d->resolve);
 	dial_cancel(&d->dial);
 	tls_handshake_cancel(&d->handshake);
 	loop_defer_free(d->link->cfg.loop, d, dial_burn);
@@ -238,6 +260,25 @@ static int refuse(const struct link *l, char *err, size_t size, const char *why)
 	return ERR_INVAL;
 }
 
+/* "NAME:PORT" or "NAME". Whether there is such a name is the resolver's affair. */
+static int parse_name(struct link *l, char *err, size_t size)
+{
+	struct str s = str_from(l->cfg.to), host = s;
+	uint64_t port = DEFAULT_PORT;
+	ptrdiff_t colon = str_find(s, ':');
+	if (colon >= 0) {
+		host = str_sub(s, 0, (size_t)colon);
+		if (str_to_u64(str_sub(s, (size_t)colon + 1, s.n), 65535, &port) != 0 || port == 0)
+			return refuse(l, err, size, "want ADDRESS:PORT, NAME:PORT or unix:FILE");
+	}
+	if (!resolve_name_valid(host))
+		return refuse(l, err, size, "neither an address nor a host name");
+	l->host = mem_strndup(host.p, host.n);
+	l->port = (uint16_t)port;
+	l->authority = mem_printf("%s:%u", l->host, l->port);
+	return 0;
+}
+
 static int parse_target(struct link *l, char *err, size_t size)
 {
 	struct str s = str_from(l->cfg.to);
@@ -250,7 +291,7 @@ static int parse_target(struct link *l, char *err, size_t size)
 		return 0;
 	}
 	if (addr_parse(s, &l->addr) != 0)
-		return refuse(l, err, size, "want ADDRESS:PORT or unix:FILE");
+		return parse_name(l, err, size);
 	if (l->addr.port == 0)
 		l->addr.port = DEFAULT_PORT;
 	l->authority = mem_strdup(addr_format(&l->addr, text));
@@ -297,6 +338,7 @@ void link_free(struct link **lp)
 	if (l == NULL)
 		return;
 	*lp = NULL;
+	mem_free(l->host);
 	mem_free(l->file);
 	mem_free(l->authority);
 	mem_free(l->roots_td);

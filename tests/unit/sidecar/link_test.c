@@ -280,6 +280,10 @@ static void test_flags(void **state)
 	expect_taken(w, "10.0.0.1:99", "10.0.0.1:99");
 	expect_taken(w, "[fd00::1]:99", "[fd00::1]:99");
 	expect_taken(w, "unix:/run/weft/grpc.sock", "localhost");
+	expect_taken(w, "weft-ctrlplane.weft-system.svc", "weft-ctrlplane.weft-system.svc:15012");
+	expect_taken(w, "localhost:99", "localhost:99");
+	refuse(w, "localhost:", "", "--control-plane");
+	refuse(w, "10.0.0.256:80", "", "--control-plane");
 	refuse(w, "unix:", "", "--control-plane");
 	refuse(w, "10.0.0.1:70000", "", "--control-plane");
 	refuse(w, "10.0.0.1:x", "", "--control-plane 10.0.0.1:x");
