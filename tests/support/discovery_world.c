@@ -222,26 +222,54 @@ static void on_line(void *arg, struct str line)
 	w->log_text[w->log_n] = '\0';
 }
 
-void disc_init(struct disc *w)
+/* All but loop, pools and network. */
+static void init_user(struct disc *w)
 {
-	memset(w, 0, sizeof(*w));
-	rig_open(&w->rig, 256 * 1024);
 	arena_init(&w->a, NULL);
 	rng_seed(&w->rng, 7);
 	assert_int_equal(crypto_init(), 0);
-	assert_int_equal(cert_ca_create(STR(TD), WALL - 10, WALL + 100000, &w->ca), 0);
+	assert_int_equal(cert_ca_create(STR(TD), WALL - 10, WALL + 1000000000, &w->ca), 0);
 	w->log = log_new_sink(on_line, w, LOG_DEBUG, LOG_TEXT, loop_clock(w->rig.loop));
-	w->addr = raw_addr("127.0.0.1:15012");
 	w->names = "";
 	w->credential = "";
 	w->max_destinations = 8;
 	w->max_negatives = 16;
-	w->service = (struct grpc_service){
-		.name = "weft.mesh.v1.Discovery", .methods = methods, .n_methods = 1, .arg = w};
-	disc_serve(w);
 	const struct grpc_channel_config cfg = {
 		.dialler = {dial, cancel, w}, .authority = "weft-ctrlplane"};
 	w->channel = grpc_channel_new(&w->rig.env, &cfg);
+}
+
+void disc_init(struct disc *w)
+{
+	memset(w, 0, sizeof(*w));
+	rig_open(&w->rig, 256 * 1024);
+	w->addr = raw_addr("127.0.0.1:15012");
+	init_user(w);
+	w->service = (struct grpc_service){
+		.name = "weft.mesh.v1.Discovery", .methods = methods, .n_methods = 1, .arg = w};
+	disc_serve(w);
+}
+
+void disc_attach(struct disc *w, const struct http_env *env, struct net *net, struct addr to)
+{
+	memset(w, 0, sizeof(*w));
+	w->rig = (struct rig){.loop = env->loop,
+		.bufs = env->bufs,
+		.arenas = env->arenas,
+		.net = net,
+		.env = *env};
+	w->addr = to;
+	init_user(w);
+}
+
+void disc_detach(struct disc *w)
+{
+	discovery_free(&w->d);
+	grpc_channel_free(&w->channel);
+	disc_settle(w);
+	log_free(&w->log);
+	cert_ca_free(&w->ca);
+	arena_clear(&w->a);
 }
 
 void disc_make(struct disc *w)

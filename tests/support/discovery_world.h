@@ -66,6 +66,9 @@ struct disc {
 };
 
 void disc_init(struct disc *w);
+/* The sidecar's side alone, against a server of the test's own; disc_detach. */
+void disc_attach(struct disc *w, const struct http_env *env, struct net *net, struct addr to);
+void disc_detach(struct disc *w);
 /* The sidecar's side, not started. */
 void disc_make(struct disc *w);
 /* Made, started, settled. */
