@@ -4,6 +4,7 @@
  */
 #include "tests/support/grpc_world.h"
 
+#include "grpc/health/v1/health.pb-c.h"
 #include "lib/net/net_sim.h"
 
 static int setup(void **state)
@@ -151,6 +152,76 @@ static void test_a_single_request_is_one_message(void **state)
 	assert_false(u->local);
 	for (unsigned i = 0; i < w->n_serving; i++)
 		assert_int_equal(w->serving[i].messages, 0);
+}
+
+/* --- unary calls of messages --- */
+
+struct asked {
+	unsigned answers;
+	enum grpc_status status;
+	bool unpacked;
+	char text[64];
+};
+
+static void on_answer(void *arg, const struct grpc_end *end, const ProtobufCMessage *m)
+{
+	struct asked *a = arg;
+
+	a->answers++;
+	a->status = end->status;
+	a->unpacked = m != NULL;
+	snprintf(a->text, sizeof(a->text), "%.*s", STR_ARG(end->message));
+}
+
+static struct grpc_call *ask(struct grpc_world *w, struct asked *a, const char *service,
+	const ProtobufCMessageDescriptor *answer)
+{
+	Grpc__Health__V1__HealthCheckRequest r = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+	struct grpc_call_config cfg = {.path = "/test.Bytes/Source"};
+
+	*a = (struct asked){0};
+	r.service = (char *)(uintptr_t)service;
+	return grpc_channel_unary(w->channel, &cfg, &r.base, answer, on_answer, a);
+}
+
+static void expect_answer(struct grpc_world *w, struct asked *a, enum grpc_status status,
+	const char *text)
+{
+	grpc_world_settle(w);
+	assert_int_equal(a->answers, 1);
+	assert_int_equal(a->status, status);
+	assert_true(a->unpacked == (status == GRPC_OK));
+	assert_string_equal(a->text, text);
+}
+
+static void test_unary_messages(void **state)
+{
+	struct grpc_world *w = *state;
+	const ProtobufCMessageDescriptor *same =
+		&grpc__health__v1__health_check_request__descriptor;
+	struct asked a;
+
+	ask(w, &a, "abc", same);
+	expect_answer(w, &a, GRPC_OK, "");
+	ask(w, &a, "", same);
+	expect_answer(w, &a, GRPC_OK, "");
+	ask(w, &a, "abc", &grpc__health__v1__health_check_response__descriptor);
+	expect_answer(w, &a, GRPC_INTERNAL, "malformed answer");
+	w->script.echo = false;
+	ask(w, &a, "abc", same);
+	expect_answer(w, &a, GRPC_INTERNAL, "no answer but a status of OK");
+	w->script.answers = 2;
+	w->script.finish = false;
+	ask(w, &a, "abc", same);
+	expect_answer(w, &a, GRPC_INTERNAL, "more than one answer");
+	w->script.finish_at_message = true;
+	ask(w, &a, "abc", same);
+	expect_answer(w, &a, GRPC_ABORTED, "enough of \\n\\u0003abc");
+	struct grpc_call *c = ask(w, &a, "abc", same);
+
+	grpc_call_drop(&c);
+	grpc_world_settle(w);
+	assert_int_equal(a.answers, 0);
 }
 
 /* --- statuses --- */
@@ -416,6 +487,7 @@ int main(void)
 		CALL_TEST(test_big_messages),
 		CALL_TEST(test_message_limits),
 		CALL_TEST(test_a_single_request_is_one_message),
+		CALL_TEST(test_unary_messages),
 		CALL_TEST(test_status_and_text),
 		CALL_TEST(test_unknown_paths),
 		CALL_TEST(test_early_end),

@@ -236,6 +236,35 @@ static void silent_server_is_pinged_and_given_up(void **state)
 	h2_peer_close(&p);
 }
 
+/* Where a server is told to ask; by itself it does not. */
+static void silent_client_is_pinged_and_given_up(void **state)
+{
+	struct h2_world *w = *state;
+	struct h2_peer p;
+
+	w->limits.server_ping_interval = 20 * NS_PER_S;
+	w->limits.stream_idle_timeout = 0;
+	h2_world_server(w, false);
+	h2_peer_client(&p, w);
+	loop_sim_advance(w->loop, 60 * NS_PER_S);
+	h2_peer_run(&p);
+	assert_int_equal(h2_seen(&p, NGHTTP2_PING, 0), 0);
+	h2_put_post(&p, 1);
+	h2_peer_run(&p);
+	loop_sim_advance(w->loop, 41 * NS_PER_S);
+	h2_peer_run(&p);
+	assert_int_equal(h2_seen(&p, NGHTTP2_PING, 0), 1);
+	h2_put(&p, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "\0\0\0\0\0\0\0", 8);
+	h2_peer_run(&p);
+	loop_sim_advance(w->loop, 35 * NS_PER_S);
+	assert_int_equal(w->server.ends, 0);
+	loop_sim_advance(w->loop, 40 * NS_PER_S);
+	assert_int_equal(w->server.ends, 1);
+	assert_int_equal(w->server.reason, REASON_CLOSED);
+	assert_string_equal(w->server.detail, "no answer to PING");
+	h2_peer_close(&p);
+}
+
 static void busy_server_is_not_pinged(void **state)
 {
 	struct h2_world *w = *state;
@@ -338,6 +367,7 @@ int main(void)
 		H2_TEST(request_that_goaway_overtook),
 		H2_TEST(client_drains),
 		H2_TEST(silent_server_is_pinged_and_given_up),
+		H2_TEST(silent_client_is_pinged_and_given_up),
 		H2_TEST(busy_server_is_not_pinged),
 		H2_TEST(peer_that_never_begins),
 		H2_TEST(header_block_that_never_ends),
