@@ -125,6 +125,11 @@ bool cert_cli_load_ca(const struct conf_program *prog, const char *dir, struct c
 	if (!cert_cli_path(prog, &cert, dir, middle ? "/intermediate.pem" : "/root.pem") ||
 		!cert_cli_path(prog, &key, dir, middle ? "/intermediate-key.pem" : "/root-key.pem"))
 		return false;
+	/* The data directory of a control plane. */
+	struct cert_cli_file other;
+	if (!middle && !exists(key.path) && cert_cli_path(prog, &other, dir, "/root.key") &&
+		exists(other.path))
+		key = other;
 	if (!exists(cert.path)) {
 		command_fail(prog,
 			"%s: no CA here (root.pem or intermediate.pem); make one with 'weft cert "

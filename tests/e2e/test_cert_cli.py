@@ -130,6 +130,14 @@ def test_intermediates(ca):
     assert (ca / "two/root.pem").read_text() == (ca / "ca/root.pem").read_text()
 
 
+def test_data_directory_of_a_control_plane(ca):
+    """There the key is called root.key."""
+    (ca / "ca/root-key.pem").rename(ca / "ca/root.key")
+    assert verdict(make_leaf()) == "good"
+    (ca / "ca/root.key").unlink()
+    assert "ca/root-key.pem" in weft("cert", "leaf", "--ca", "ca", "--id", ID, "--out", "none", code=1).stderr
+
+
 def test_what_a_leaf_shows(ca):
     leaf = make_leaf("web", "ca", "--pod-uid", "uid-1")
     facts = show(leaf)["certificates"][0]
