@@ -415,6 +415,7 @@ void live_describe(const struct live *l, struct json *j)
 	json_object(j);
 	discovery_describe(l->discovery, j);
 	json_object_end(j);
+	json_key_u64(j, "connections_waiting", l->cfg.flow->n_waiting);
 	json_key(j, "state_file");
 	json_object(j);
 	keeper_describe(l->keeper, j);

@@ -107,6 +107,9 @@ void conn_push_back(struct conn *c, struct buf *bytes);
 /* Takes the configuration in force, where nothing is borrowed from the one before: no endpoint is
  * chosen and no span is open. */
 void conn_refresh(struct conn *c);
+/* The same where an endpoint is chosen and in force still; else nothing happens. So that who is
+ * silent for long keeps no old configuration alive. */
+void conn_follow(struct conn *c);
 /* It needs its snapshot no more: nothing is to be borrowed from that any longer. */
 void conn_let_go(struct conn *c);
 /* References the chain that the peer of io presented. */

@@ -209,6 +209,15 @@ static void rejudge_inbound(struct conn *c)
 		conn_refuse(c, o.reason, o.label, o.detail);
 }
 
+/* A server that was not known when its client turned out to be silent may want to speak. */
+static void follow_silent(struct conn *c)
+{
+	bool refused = c->dest.kind == DEST_REFUSED;
+	conn_follow(c);
+	if (c->direction == SPAN_OUTBOUND && refused && c->dest.kind != DEST_REFUSED)
+		outbound_speculate(c);
+}
+
 /* What is dialled in plaintext may be about to be sent what it must not have. */
 static void rejudge_dialling(struct conn *c)
 {
@@ -258,8 +267,13 @@ static void rejudge_conn(struct conn *c, bool rules)
 		return; /* not judged yet */
 	case CONN_DETECT:
 		rejudge_silent(c);
+		follow_silent(c);
 		return;
 	case CONN_INNER:
+		conn_follow(c);
+		if (rules)
+			rejudge_inbound(c);
+		return;
 	case CONN_CONNECT:
 		if (!inbound)
 			rejudge_dialling(c); /* whom it reaches is judged when it has */

@@ -212,6 +212,26 @@ static void test_nobody_answers(void **state)
 	mesh_assert_idle(&p->m);
 }
 
+/* Its client says nothing, so nobody was dialled when its time was over; then it becomes known. */
+static void test_a_server_that_speaks_first_becomes_known_late(void **state)
+{
+	struct oracle o;
+	struct mesh_raw app;
+	struct wire x;
+	struct pair *p = *state;
+	oracle_start(&o, p);
+	mesh_raw_start(&app, p->web, 9090, "220 ready\r\n");
+	wire_init(&x, &p->m.w, mesh_dial(&p->m, p->client, "10.77.0.3:9090"));
+	mesh_advance(&p->m, 4 * NS_PER_S);
+	assert_true(x.total == 0 && x.err == 0);
+	reveal(&o);
+	mesh_advance(&p->m, 10 * NS_PER_MS);
+	assert_got(&x, "220 ready");
+	wire_fini(&x);
+	mesh_raw_stop(&app);
+	mesh_assert_idle(&p->m);
+}
+
 static void test_refused_at_once(void **state)
 {
 	struct oracle o;
@@ -415,6 +435,7 @@ int main(void)
 		PAIR_TEST(test_found_while_it_waits),
 		PAIR_TEST(test_not_meshed),
 		PAIR_TEST(test_nobody_answers),
+		PAIR_TEST(test_a_server_that_speaks_first_becomes_known_late),
 		PAIR_TEST(test_refused_at_once),
 		PAIR_TEST(test_the_queue_is_bounded),
 		PAIR_TEST(test_outside_of_the_ranges),
