@@ -153,7 +153,7 @@ void discovery_describe(const struct discovery *d, struct json *j)
 	json_key_u64(j, "pending", d->keys.n_pending);
 	json_key_u64(j, "negatives", d->keys.n_negatives);
 	json_key_u64(j, "negativesForgotten", d->keys.evicted);
-	json_key_u64(j, "refusedByServer", d->keys.n_refused);
+	json_key_u64(j, "refusedByServer", d->keys.n_refused + d->keys.n_retries);
 	json_key_u64(j, "beyondPending", d->keys.overflow);
 	json_key_u64(j, "rejected", d->res.refused);
 	json_key_u64(j, "unasked", d->res.unasked + d->keys.unasked);

@@ -27,9 +27,9 @@ struct str key_text(const struct key *key, char dst[ADDR_TEXT])
 static struct list *list_of(struct keys *k, const struct key *key, size_t **count)
 {
 	*count = NULL;
-	if (key->retry || key->state == KEY_REFUSED) {
-		*count = &k->n_refused;
-		return &k->refused;
+	if (key->retry) {
+		*count = &k->n_retries;
+		return &k->retries;
 	}
 	switch ((enum key_state)key->state) {
 	case KEY_PENDING:
@@ -38,8 +38,10 @@ static struct list *list_of(struct keys *k, const struct key *key, size_t **coun
 	case KEY_NEGATIVE:
 		*count = &k->n_negatives;
 		return &k->negatives;
-	case KEY_POSITIVE:
 	case KEY_REFUSED:
+		*count = &k->n_refused;
+		return &k->refused;
+	case KEY_POSITIVE:
 		break;
 	}
 	return NULL;
@@ -59,7 +61,7 @@ static void order_append(struct keys *k, struct key *key)
 {
 	size_t *count;
 	struct list *l = list_of(k, key, &count);
-	if (l == NULL || (key->pinned && l != &k->refused))
+	if (l == NULL || (key->pinned && !key->retry))
 		return;
 	list_append(l, &key->order);
 	++*count;
@@ -168,6 +170,7 @@ void keys_init(struct keys *k, struct resources *res, uint32_t max_negatives, ui
 	list_init(&k->pending);
 	list_init(&k->negatives);
 	list_init(&k->refused);
+	list_init(&k->retries);
 	list_init(&k->say);
 	list_init(&k->unsay);
 	list_init(&k->again);
@@ -339,19 +342,22 @@ void keys_refresh(struct keys *k, const struct addr *ip, uint64_t now)
 
 /* -- answers ---------------------------------------------------------------------------------- */
 
-static void answer_refused(struct keys *k, struct key *key, uint64_t now)
+static void answer_refused(struct keys *k, struct key *key, bool subscribed, uint64_t now)
 {
 	/* What is known of it stays: a server at its limits is no reason to lose that. */
-	set_state(k, key, key->slot != NULL ? KEY_POSITIVE : KEY_REFUSED, true);
+	set_state(k, key, key->slot != NULL ? KEY_POSITIVE : KEY_REFUSED,
+		key->slot != NULL || key->pinned);
 	key->at = now + KEYS_REFUSED_KEEP;
-	key->said = false;
+	key->said = subscribed;
+	if (!subscribed)
+		list_remove(&key->wire); /* in its time */
 }
 
 static void answer_resource(struct keys *k, struct key *key, const char *name, uint64_t now)
 {
 	struct slot *s = resources_slot(k->res, name);
 	if (s == NULL || s->force != ROLE_NONE || s->want != ROLE_NONE) {
-		answer_refused(k, key, now);
+		answer_refused(k, key, true, now);
 		return;
 	}
 	link_slot(k, key, s);
@@ -367,7 +373,7 @@ bool keys_answer(struct keys *k, const Weft__Mesh__V1__Answer *a, uint64_t now)
 	}
 	bool refused = a->refused[0] != '\0', named = a->resource[0] != '\0';
 	if (refused || named + a->not_meshed != 1)
-		answer_refused(k, key, now);
+		answer_refused(k, key, !refused, now);
 	else if (named)
 		answer_resource(k, key, a->resource, now);
 	else
@@ -402,28 +408,31 @@ void keys_trim(struct keys *k)
 		k->evicted++;
 		forget_oldest(k, &k->negatives);
 	}
-	while (k->n_refused > KEYS_REFUSED_MAX) {
-		struct key *key = CONTAINER_OF(list_first(&k->refused), struct key, order);
-		if (key->pinned || key->state == KEY_POSITIVE)
-			break; /* bounded by names and destinations */
-		keys_forget(k, key);
-	}
+	while (k->n_refused > KEYS_REFUSED_MAX)
+		forget_oldest(k, &k->refused);
+}
+
+/* The oldest of the list, where its time has come; otherwise when that is is in *next. */
+static struct key *due(const struct list *l, uint64_t now, uint64_t *next)
+{
+	struct list_node *n = list_first(l);
+	struct key *key = n != NULL ? CONTAINER_OF(n, struct key, order) : NULL;
+	if (key == NULL || key->at <= now)
+		return key;
+	if (*next == 0 || key->at < *next)
+		*next = key->at;
+	return NULL;
 }
 
 uint64_t keys_retry(struct keys *k, uint64_t now)
 {
-	for (;;) {
-		struct list_node *n = list_first(&k->refused);
-		struct key *key = n != NULL ? CONTAINER_OF(n, struct key, order) : NULL;
-		if (key == NULL)
-			return 0;
-		if (now < key->at)
-			return key->at;
-		if (!key->pinned && key->state != KEY_POSITIVE) {
-			keys_forget(k, key); /* whoever wants it asks again */
-			continue;
-		}
+	uint64_t next = 0;
+	struct key *key;
+	while ((key = due(&k->refused, now, &next)) != NULL)
+		keys_forget(k, key); /* whoever wants it asks again */
+	while ((key = due(&k->retries, now, &next)) != NULL) {
 		set_state(k, key, key->state == KEY_POSITIVE ? KEY_POSITIVE : KEY_PENDING, false);
 		say(k, key);
 	}
+	return next;
 }

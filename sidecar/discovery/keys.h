@@ -32,7 +32,7 @@ struct key {
 	uint8_t state;            /* enum key_state */
 	bool pinned;              /* never forgotten */
 	bool said;                /* subscribed on this stream */
-	bool retry;               /* refused, though positive or pinned */
+	bool retry;               /* refused, though positive or pinned: asked again by itself */
 	char name[];
 };
 
@@ -40,8 +40,8 @@ struct key {
 struct keys {
 	struct resources *res;
 	struct map *by; /* key bytes -> struct key */
-	struct list pending, negatives, refused;
-	size_t n_pending, n_negatives, n_refused, n_names;
+	struct list pending, negatives, refused, retries;
+	size_t n_pending, n_negatives, n_refused, n_retries, n_names;
 	uint32_t max_negatives;
 	struct list say, unsay, again; /* on the stream */
 	struct list tell;
