@@ -150,6 +150,7 @@ void grpc_call_conclude(struct grpc_call *c, enum grpc_status status, struct str
 	loop_task_cancel(&c->resume_task);
 	buf_clear(&c->rx);
 	buf_clear(&c->tx);
+	grpc_call_account(c);
 	loop_defer(&c->end_task);
 }
 

@@ -16,6 +16,9 @@
 struct grpc_call_owner {
 	/* Exactly once, before on_end: the owner forgets the call. c->end says how it ended. */
 	void (*on_over)(void *owner, struct grpc_call *c);
+	/* rx became longer, or shorter, by that. False: it is too much; the call is refused. NULL:
+	 * nobody counts. */
+	bool (*on_buffered)(void *owner, struct grpc_call *c, ssize_t delta);
 	/* Server: the head of the request, checked by HTTP alone. NULL for clients. */
 	void (*on_head)(void *owner, struct grpc_call *c, const struct http_head *head);
 };
@@ -36,9 +39,10 @@ struct grpc_call {
 	struct buf rx;
 	size_t unconsumed; /* of rx, towards the stream's window */
 	size_t max_message;
-	bool single;      /* server: the request is exactly one message */
-	bool in_end;      /* the peer sends no more */
-	bool half_closed; /* and our user knows */
+	size_t counted_rx; /* of rx, in the owner's account */
+	bool single;       /* server: the request is exactly one message */
+	bool in_end;       /* the peer sends no more */
+	bool half_closed;  /* and our user knows */
 	bool paused;
 	/* sending */
 	struct buf tx; /* client: until there is a stream */
@@ -77,6 +81,8 @@ void grpc_call_on_body(void *arg, struct http_stream *s, struct buf *bytes, bool
 void grpc_call_on_writable(void *arg, struct http_stream *s);
 /* Hands over what is complete. */
 void grpc_call_pump(struct grpc_call *c);
+/* Tells the owner what is in rx now. */
+void grpc_call_account(struct grpc_call *c);
 /* The peer's fault: answers with that status (server) or gives up (client). */
 void grpc_call_refuse(struct grpc_call *c, enum grpc_status status, const char *text);
 

@@ -102,10 +102,12 @@ static void pump_single(struct grpc_call *c)
 		return;
 	if (n != 0 && buf_len(&c->rx) > n)
 		grpc_call_refuse(c, GRPC_UNIMPLEMENTED, "more than one request message");
-	else if (c->in_end && buf_len(&c->rx) == 0 && !c->half_closed)
+	else if (c->in_end && buf_len(&c->rx) == 0)
 		grpc_call_refuse(c, GRPC_UNIMPLEMENTED, "no request message");
-	else if (c->in_end && n != 0 && buf_len(&c->rx) == n)
-		hand_over(c, n - GRPC_PREFIX);
+	if (c->over || !c->in_end || n == 0 || buf_len(&c->rx) != n)
+		return;
+	c->single = false; /* what comes now is the end alone */
+	hand_over(c, n - GRPC_PREFIX);
 }
 
 static void pump_many(struct grpc_call *c)
@@ -126,7 +128,7 @@ static bool is_held(struct grpc_call *c)
 		c->stream != NULL && stream_room(c->stream) <= 0;
 }
 
-void grpc_call_pump(struct grpc_call *c)
+static void hand_over_all(struct grpc_call *c)
 {
 	if (c->over || c->half_closed || c->paused)
 		return;
@@ -138,6 +140,25 @@ void grpc_call_pump(struct grpc_call *c)
 		return;
 	consume(c);
 	half_close(c);
+}
+
+void grpc_call_account(struct grpc_call *c)
+{
+	size_t now = buf_len(&c->rx);
+	ssize_t delta = (ssize_t)now - (ssize_t)c->counted_rx;
+
+	c->counted_rx = now;
+	if (delta == 0 || c->owner->on_buffered == NULL)
+		return;
+	if (!c->owner->on_buffered(c->owner_arg, c, delta))
+		grpc_call_refuse(c, GRPC_RESOURCE_EXHAUSTED,
+			"too much of unfinished requests is waiting");
+}
+
+void grpc_call_pump(struct grpc_call *c)
+{
+	hand_over_all(c);
+	grpc_call_account(c);
 }
 
 /* --- events of the stream --- */

@@ -11,6 +11,7 @@
 
 #define MAX_CONNS 1024
 #define MAX_HANDSHAKES 256
+#define MAX_BUFFERED ((size_t)128 * 1024 * 1024)
 #define KEEPALIVE_NS (30 * NS_PER_S)
 #define KEEPALIVE_WAIT_NS (10 * NS_PER_S)
 #define IDLE_NS (300 * NS_PER_S)
@@ -126,8 +127,19 @@ static void on_call_over(void *owner, struct grpc_call *c)
 		s->stats.ended[c->end.status]++;
 }
 
+/* Small requests go on where some hold much. */
+static bool on_call_buffered(void *owner, struct grpc_call *c, ssize_t delta)
+{
+	struct grpc_server *s = grpc_server_cast(owner);
+
+	s->stats.buffered += (size_t)delta;
+	return delta < 0 || s->stats.buffered <= s->cfg.max_buffered ||
+		buf_len(&c->rx) <= s->cfg.max_buffered / s->stats.calls;
+}
+
 static const struct grpc_call_owner call_owner = {
 	.on_over = on_call_over,
+	.on_buffered = on_call_buffered,
 	.on_head = on_call_head,
 };
 
@@ -172,6 +184,8 @@ struct grpc_server *grpc_server_new(const struct http_env *env, struct net *net,
 		s->cfg.max_conns = MAX_CONNS;
 	if (s->cfg.max_handshakes == 0)
 		s->cfg.max_handshakes = MAX_HANDSHAKES;
+	if (s->cfg.max_buffered == 0)
+		s->cfg.max_buffered = MAX_BUFFERED;
 	s->limits = server_limits(cfg);
 	s->routes = map_new(rng_next(&rng));
 	list_init(&s->conns);

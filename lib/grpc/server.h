@@ -45,8 +45,11 @@ typedef void grpc_secure_fn(void *arg, struct io *io, grpc_ready_fn *ready, void
 struct grpc_server_config {
 	grpc_secure_fn *secure; /* NULL: plaintext, for tests */
 	void *secure_arg;
-	size_t max_conns;           /* 0: 1024; more are closed at once */
-	size_t max_handshakes;      /* 0: 256 at a time; more wait in the kernel's queue */
+	size_t max_conns;      /* 0: 1024; more are closed at once */
+	size_t max_handshakes; /* 0: 256 at a time; more wait in the kernel's queue */
+	/* 0: 128 MiB; of messages that are not whole yet, or wait, over all calls. Beyond it a call
+	 * that holds more than its share is refused. */
+	size_t max_buffered;
 	uint64_t keepalive_ns;      /* PING on a connection that is silent so long; 0: 30 s */
 	uint64_t keepalive_wait_ns; /* 0: 10 s */
 	struct log *log;            /* may be NULL */
@@ -54,7 +57,7 @@ struct grpc_server_config {
 
 /* Of what happened since the start. */
 struct grpc_server_stats {
-	size_t conns, calls;
+	size_t conns, calls, buffered; /* now */
 	uint64_t accepted, refused, started, ended[GRPC_STATUS_MAX + 1];
 };
 

@@ -49,6 +49,8 @@ static void on_message(void *arg, struct grpc_call *c, struct str bytes)
 	}
 	if (u->echo)
 		grpc_call_send_bytes(c, bytes);
+	if (u->pause_at_message)
+		grpc_call_pause(c);
 	if (u->finish_at_message)
 		grpc_call_finish(c, GRPC_ABORTED, "enough of %s", u->last);
 	else if (u->answers > 0)

@@ -25,7 +25,7 @@ struct grpc_user {
 	/* what it does; answers are the server's */
 	bool echo;   /* each message comes back */
 	bool finish; /* OK at half-close */
-	bool drop_at_message, finish_at_message;
+	bool drop_at_message, finish_at_message, pause_at_message;
 	unsigned answers; /* messages of answer_size after a request, then finish */
 	size_t answer_size;
 };

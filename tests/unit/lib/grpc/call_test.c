@@ -427,6 +427,36 @@ static void test_a_client_that_sends_before_there_is_a_connection(void **state)
 	assert_int_equal(grpc_call_queued(u->call), 0);
 }
 
+static void test_a_server_that_pauses(void **state)
+{
+	struct grpc_world *w = *state;
+	static char block[30000];
+
+	w->script.echo = false;
+	w->script.pause_at_message = true;
+	struct grpc_user *u = grpc_world_call(w, "Sink", 0);
+
+	for (int i = 0; i < 20; i++)
+		grpc_call_send_bytes(u->call, str_make(block, sizeof(block)));
+	grpc_call_close_send(u->call);
+	for (unsigned i = 1; i <= 20; i++) {
+		grpc_world_settle(w);
+		assert_int_equal(w->serving[0].messages, i);
+		assert_int_equal(w->serving[0].half_closes, 0);
+		grpc_call_resume(w->serving[0].call);
+		assert_int_equal(w->serving[0].messages, i);
+	}
+	grpc_world_settle(w);
+	grpc_user_expect_end(u, GRPC_OK, "");
+	/* Between a single request and its end. */
+	u = grpc_world_ask(w, "Echo", "x");
+	assert_int_equal(u->ends, 0);
+	assert_int_equal(w->serving[1].messages, 1);
+	grpc_call_resume(w->serving[1].call);
+	grpc_world_settle(w);
+	grpc_user_expect_end(u, GRPC_OK, "");
+}
+
 /* A long stream of small messages both ways is no flood. */
 static void test_many_small_messages(void **state)
 {
@@ -497,6 +527,7 @@ int main(void)
 		CALL_TEST(test_nothing_after_the_end),
 		CALL_TEST(test_a_server_that_sends_much),
 		CALL_TEST(test_a_client_that_sends_before_there_is_a_connection),
+		CALL_TEST(test_a_server_that_pauses),
 		CALL_TEST(test_many_small_messages),
 		CALL_TEST(test_metadata),
 	};

@@ -148,6 +148,44 @@ static void test_connections_are_bounded(void **state)
 	grpc_world_close(&w);
 }
 
+/* Many requests that are not finished: those that hold most are refused, small ones go on. */
+static void test_unfinished_requests_are_bounded(void **state)
+{
+	enum { N = 10 };
+	struct grpc_world w;
+	struct grpc_server_config cfg = {.max_buffered = 1 << 20};
+	struct grpc_user *u[N];
+	static char block[300000];
+	unsigned refused = 0;
+
+	(void)state;
+	grpc_world_init(&w, 64 * 1024);
+	grpc_world_serve(&w, &cfg);
+	grpc_world_connect(&w);
+	for (int i = 0; i < N; i++) {
+		u[i] = grpc_world_call(&w, "Echo", 0);
+		grpc_call_send_bytes(u[i]->call, str_make(block, sizeof(block)));
+		grpc_world_settle(&w);
+		assert_true(stats_of(&w).buffered <= 2 << 20);
+		if (u[i]->ends == 1)
+			refused++;
+		else
+			assert_int_equal(w.serving[i].messages, 0);
+	}
+	assert_true(refused >= 5 && refused < N);
+	grpc_user_expect_end(u[N - 1], GRPC_RESOURCE_EXHAUSTED, NULL);
+	grpc_user_expect_end(grpc_world_ask(&w, "Echo", "small"), GRPC_OK, "");
+	for (int i = 0; i < N; i++) {
+		if (u[i]->call != NULL)
+			grpc_call_close_send(u[i]->call);
+	}
+	grpc_world_settle(&w);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(u[i]->ends, 1);
+	assert_int_equal(stats_of(&w).buffered, 0);
+	grpc_world_close(&w);
+}
+
 /* --- the end of a server --- */
 
 static void test_drain(void **state)
@@ -320,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_secure_hook),
 		cmocka_unit_test(test_handshakes_are_bounded),
 		cmocka_unit_test(test_connections_are_bounded),
+		cmocka_unit_test(test_unfinished_requests_are_bounded),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_dialling),
