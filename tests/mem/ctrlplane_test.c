@@ -325,6 +325,96 @@ static void test_token_of_another_pod(void **state)
 			    NULL) >= 1);
 }
 
+static size_t count_roots(const struct world *w)
+{
+	struct cert_chain *roots;
+	struct str der = authority_roots(ctrlplane_authority(w->control.cp));
+	assert_int_equal(cert_chain_parse(der, &roots), 0);
+	size_t n = cert_chain_count(roots);
+	cert_chain_unref(&roots);
+	return n;
+}
+
+static void rotate(struct world *w)
+{
+	char err[256];
+	if (authority_rotate(ctrlplane_authority(w->control.cp), 10 * NS_PER_S, err, sizeof(err)) !=
+		0)
+		fail_msg("%s", err);
+}
+
+/* Whether the pod's own leaf hangs from what the control plane trusts now. */
+static bool is_trusted(const struct world *w, const struct mesh_test_pod *pod)
+{
+	struct cert_bundle *b = cert_bundle_new();
+	struct cert_chain *chain = proxy_flow(pod->proxy)->snap->chain;
+	assert_int_equal(cert_bundle_add(b, STR("cluster.local"),
+				 authority_roots(ctrlplane_authority(w->control.cp))),
+		0);
+	enum cert_verdict v = cert_verify(chain, b, cert_chain_leaf(chain)->not_after, true, NULL);
+	cert_bundle_unref(&b);
+	return v == CERT_GOOD;
+}
+
+static void test_root_is_replaced(void **state)
+{
+	struct world *w = *state;
+	expect_answer(w, "200 OK");
+	rotate(w);
+	for (int i = 0; i < 50; i++) {
+		mesh_advance(&w->pair.m, NS_PER_S);
+		expect_answer(w, "200 OK");
+	}
+	assert_int_equal(count_roots(w), 1);
+	assert_true(mesh_logged(&w->pair.m, "the first root is another one now"));
+	assert_true(is_trusted(w, w->pair.client) && is_trusted(w, w->pair.web));
+	assert_int_equal(mesh_metric(w->pair.client, "weft_connections_refused_total", NULL), 0);
+	assert_int_equal(mesh_metric(w->pair.web, "weft_connections_refused_total", NULL), 0);
+}
+
+/* Who was cut off through all of it finds back by the root in its file and its session. */
+static void test_root_is_replaced_meanwhile(void **state)
+{
+	struct world *w = *state;
+	expect_answer(w, "200 OK");
+	mesh_control_stop(&w->control);
+	net_sim_fail(w->pair.m.net, &w->control.addr, ERR_TIMEOUT);
+	mesh_control_start(&w->control);
+	rotate(w);
+	mesh_advance(&w->pair.m, 300 * NS_PER_S);
+	assert_int_equal(count_roots(w), 1);
+	assert_false(is_trusted(w, w->pair.client));
+	expect_not_ready(w->pair.client, "certificate");
+	expect_answer(w, "503");
+	net_sim_fail(w->pair.m.net, &w->control.addr, 0);
+	mesh_advance(&w->pair.m, 90 * NS_PER_S);
+	expect_ready(w->pair.client);
+	expect_ready(w->pair.web);
+	assert_true(is_trusted(w, w->pair.client) && is_trusted(w, w->pair.web));
+	expect_answer(w, "200 OK");
+}
+
+/* The control plane has forgotten all sessions: a token in the file brings the pod back. */
+static void test_sessions_are_lost(void **state)
+{
+	struct world *w = *state;
+	char *tokens = mem_printf("%s/tokens", w->control.params.data_dir);
+	mesh_control_stop(&w->control);
+	unlink(tokens);
+	mem_free(tokens);
+	mesh_control_start(&w->control);
+	mesh_advance(&w->pair.m, 40 * NS_PER_S);
+	assert_int_equal(mesh_metric(w->pair.web, "weft_discovery_connected", NULL), 0);
+	assert_true(mesh_logged(&w->pair.m, "weft token create"));
+	expect_ready(w->pair.web);
+	mesh_control_token(&w->control, w->pair.web);
+	mesh_control_token(&w->control, w->pair.client);
+	mesh_advance(&w->pair.m, 70 * NS_PER_S);
+	assert_int_equal(mesh_metric(w->pair.web, "weft_discovery_connected", NULL), 1);
+	assert_int_equal(mesh_metric(w->pair.client, "weft_discovery_connected", NULL), 1);
+	expect_answer(w, "200 OK");
+}
+
 /* Draining needs the control plane until the last connection has ended. */
 static void test_drain(void **state)
 {
@@ -356,6 +446,9 @@ int main(void)
 		TEST_BRIEF(test_restart_with_an_expired_file),
 		TEST(test_damaged_files_are_refused),
 		TEST(test_token_of_another_pod),
+		TEST_BRIEF(test_root_is_replaced),
+		TEST_BRIEF(test_root_is_replaced_meanwhile),
+		TEST(test_sessions_are_lost),
 		TEST(test_drain),
 	};
 	return cmocka_run_group_tests_name("control plane", tests, NULL, NULL);
