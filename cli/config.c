@@ -131,14 +131,42 @@ static struct str joined(struct arena *a, const struct yaml_node *first, const c
 	return all;
 }
 
+static void print_if(struct arena *a, const char *label, struct str value)
+{
+	if (value.n > 0)
+		print_field(a, label, value);
+}
+
+/* Where its configuration comes from, and what is wrong there. */
+static void print_control_plane(struct arena *a, const struct yaml_node *dump)
+{
+	const struct yaml_node *cp = yaml_field(dump, STR("control_plane"));
+	const struct yaml_node *d = yaml_field(cp, STR("discovery"));
+	if (cp == NULL) {
+		print_if(a, "state file", ask_str(dump, "state_error"));
+		return;
+	}
+	print_field(a, "control plane",
+		arena_printf(a, "%.*s, %s", STR_ARG(ask_str(cp, "address")),
+			ask_bool(d, "connected") ? "connected" : "not connected"));
+	print_if(a, "position", ask_str(d, "position"));
+	print_if(a, "connecting", ask_str(cp, "error"));
+	print_if(a, "certificate", ask_str(yaml_field(cp, STR("identity")), "error"));
+	print_if(a, "discovery", ask_str(d, "failure"));
+	print_if(a, "state file", ask_str(yaml_field(cp, STR("state_file")), "error"));
+}
+
 static void print_workload(struct arena *a, const struct yaml_node *dump)
 {
 	const struct yaml_node *id = yaml_field(dump, STR("identity"));
 	const struct yaml_node *w = yaml_field(dump, STR("workload"));
 	char until[OUTPUT_TIME];
-	output_time((int64_t)ask_u64(id, "not_after"), until);
-	if (id == NULL)
+	if (id == NULL) {
 		printf("no configuration is in force\n");
+		print_control_plane(a, dump);
+		return;
+	}
+	output_time((int64_t)ask_u64(id, "not_after"), until);
 	print_field(a, "pod",
 		arena_printf(a, "%.*s/%.*s", STR_ARG(ask_str(w, "namespace")),
 			STR_ARG(ask_str(w, "pod"))));
@@ -146,8 +174,7 @@ static void print_workload(struct arena *a, const struct yaml_node *dump)
 	print_field(a, "certificate",
 		arena_printf(a, "serial %.*s until %s", STR_ARG(ask_str(id, "serial")), until));
 	print_field(a, "mTLS", ask_str(w, "mtls"));
-	if (ask_str(dump, "state_error").n > 0)
-		print_field(a, "refused", ask_str(dump, "state_error"));
+	print_control_plane(a, dump);
 }
 
 static void print_destinations(struct arena *a, const struct yaml_node *dump)
@@ -197,6 +224,8 @@ static bool show_sidecar(struct asked *a)
 	print_workload(&a->arena, a->json);
 	print_destinations(&a->arena, a->json);
 	print_policies(&a->arena, a->json);
+	print_rejections(&a->arena,
+		yaml_field(yaml_field(a->json, STR("control_plane")), STR("discovery")));
 	return true;
 }
 
