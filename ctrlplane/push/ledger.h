@@ -59,8 +59,8 @@ struct ledger_key {
 };
 
 enum ledger_step {
-	LEDGER_REQUIRED,
 	LEDGER_LIST,
+	LEDGER_REQUIRED,
 	LEDGER_REFUSALS,
 	LEDGER_KEYS,
 	LEDGER_REMOVALS,

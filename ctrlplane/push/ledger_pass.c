@@ -33,7 +33,7 @@ static int begin_pass(struct ledger *l, struct catalog *c, struct str position, 
 	l->catalog = catalog_ref(c);
 	l->required = required;
 	l->position = mem_strndup(position.p, position.n);
-	l->step = LEDGER_REQUIRED;
+	l->step = LEDGER_LIST;
 	l->at = 0;
 	l->passes++;
 	response_init(&l->response, l->cfg.response_bytes);
@@ -93,7 +93,7 @@ static bool step_required(struct ledger *l)
 {
 	struct str name = required_name(l->required, l->at);
 	if (name.p == NULL) {
-		l->step = LEDGER_LIST;
+		l->step = LEDGER_REFUSALS;
 		return true;
 	}
 	l->at++;
@@ -114,7 +114,7 @@ static bool step_required(struct ledger *l)
 	return true;
 }
 
-/* --- the list of what is required --- */
+/* --- the list of what is required: first, since a sidecar takes nothing that nobody named --- */
 
 static Weft__Mesh__V1__NameList *name_list(struct arena *a, const struct str *names, size_t n)
 {
@@ -145,15 +145,14 @@ static bool step_list(struct ledger *l)
 	uint8_t *packed = mem_alloc(n + 1);
 	weft__mesh__v1__required__pack(m, packed);
 	bool same = l->told_required.p != NULL && str_eq(l->told_required, str_make(packed, n));
+	l->step = LEDGER_REQUIRED;
 	if (same || !response_fits(&l->response, response_required_bytes(m))) {
 		mem_free(packed);
-		l->step = LEDGER_REFUSALS;
 		return same;
 	}
 	response_set_required(&l->response, m);
 	mem_free((void *)(uintptr_t)l->told_required.p);
 	l->told_required = str_make(packed, n);
-	l->step = LEDGER_REFUSALS;
 	return true;
 }
 
@@ -300,10 +299,10 @@ static bool step_removal(struct ledger *l)
 static bool step(struct ledger *l)
 {
 	switch (l->step) {
-	case LEDGER_REQUIRED:
-		return step_required(l);
 	case LEDGER_LIST:
 		return step_list(l);
+	case LEDGER_REQUIRED:
+		return step_required(l);
 	case LEDGER_REFUSALS:
 		return step_refusal(l);
 	case LEDGER_KEYS:

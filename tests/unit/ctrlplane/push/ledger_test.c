@@ -331,18 +331,19 @@ static void test_required_changes(void **state)
 		"+AuthorizationPolicy/shop/two -AuthorizationPolicy/shop/one "
 		"required(AuthorizationPolicy/shop/two) @a:2");
 	ledger_fini(&p);
-	/* The new one goes out before the list says so, and that before the old one is taken. */
+	/* The list goes first, for nothing is taken that nobody named; the old one is taken last.
+	 */
 	ledger_start(&p, 10, 1);
-	static const char *const steps[] = {"+Workload/shop/me", "+Mesh", "+Revocations",
-		"+TrustBundle/cluster.local", "+AuthorizationPolicy/shop/one",
-		"required(AuthorizationPolicy/shop/one) @a:1", ""};
+	static const char *const steps[] = {"required(AuthorizationPolicy/shop/one)",
+		"+Workload/shop/me", "+Mesh", "+Revocations", "+TrustBundle/cluster.local",
+		"+AuthorizationPolicy/shop/one @a:1", ""};
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		expect(&p, c, "a:1", steps[i]);
 		ack(&p);
 	}
-	expect(&p, other, "a:2", "+AuthorizationPolicy/shop/two");
-	ack(&p);
 	expect(&p, other, "a:2", "required(AuthorizationPolicy/shop/two)");
+	ack(&p);
+	expect(&p, other, "a:2", "+AuthorizationPolicy/shop/two");
 	ack(&p);
 	expect(&p, other, "a:2", "-AuthorizationPolicy/shop/one @a:2");
 	ack(&p);

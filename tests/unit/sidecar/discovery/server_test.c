@@ -173,6 +173,35 @@ static void test_policies(void **state)
 	assert_null(strstr(b->w.in_force, "AuthorizationPolicy/shop/deny"));
 }
 
+/* More is required than goes into one response: its parts are not taken for what nobody asked. */
+static void test_required_in_parts(void **state)
+{
+	struct both *b = *state;
+	enum { POLICIES = 60, PRINCIPALS = 100 };
+	size_t size = 4096 + POLICIES * (512 + PRINCIPALS * 300), n = 0;
+	char *yaml = mem_alloc(size), filler[240];
+	memset(filler, 'x', sizeof(filler));
+	n += (size_t)snprintf(yaml + n, size - n, "%s", SHOP("10.0.0.2"));
+	for (int i = 0; i < POLICIES; i++) {
+		n += (size_t)snprintf(yaml + n, size - n,
+			OURS("AuthorizationPolicy",
+				"p%d, namespace: shop") "spec: {action: ALLOW, rules: [{from: [{source: "
+							"{principals: [",
+			i);
+		for (int j = 0; j < PRINCIPALS; j++)
+			n += (size_t)snprintf(yaml + n, size - n, "%scluster.local/ns/%.*s%d/sa/a",
+				j > 0 ? ", " : "", (int)sizeof(filler), filler, j);
+		n += (size_t)snprintf(yaml + n, size - n, "]}}]}]}\n");
+	}
+	set_world(b, yaml);
+	mem_free(yaml);
+	begin(b);
+	assert_true(b->w.d->stream.responses > 1);
+	assert_int_equal(b->w.applied, 1);
+	assert_int_equal(b->w.d->res.unasked, 0);
+	assert_int_equal(b->w.d->res.force.n, 4 + POLICIES);
+}
+
 /* It dials without end, and is not thrown out for it. */
 static void test_dials_without_end(void **state)
 {
@@ -224,6 +253,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_server_restarts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals_are_seen, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_policies, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_required_in_parts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_dials_without_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_known_to_the_server, set_up, tear_down),
 	};
