@@ -68,15 +68,15 @@ def weft(*args, code=0):
 class Plane:
     """A control plane of its own folder."""
 
-    def __init__(self, folder, *flags):
-        self.folder, self.flags, self.starts = pathlib.Path(folder), flags, 0
+    def __init__(self, folder, *flags, enter=()):
+        self.folder, self.flags, self.starts, self.enter = pathlib.Path(folder), flags, 0, list(enter)
         self.data, self.source = self.folder / "data", self.folder / "mesh"
         self.socket, self.root = self.folder / "control.sock", self.folder / "data" / "root.pem"
         self.source.mkdir()
         (self.source / "mesh.yaml").write_text(MANIFESTS)
 
     def command(self, *flags):
-        return [os.path.join(BUILD, "weft-ctrlplane"), "--source", f"dir:{self.source}", "--data-dir", self.data,
+        return [*self.enter, os.path.join(BUILD, "weft-ctrlplane"), "--source", f"dir:{self.source}", "--data-dir", self.data,
                 "--grpc-port", "0", "--admin-port", "0", "--control-socket", self.socket, *self.flags, *flags]
 
     def start(self, *flags, ready=True):
@@ -94,7 +94,7 @@ class Plane:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def get(self, path, *args):
-        done = run("curl", "-sS", "-m", "10", "-w", "\n%{http_code}", *args, self.url + path)
+        done = run(*self.enter, "curl", "-sS", "-m", "10", "-w", "\n%{http_code}", *args, self.url + path)
         text, _, status = done.stdout.rpartition("\n")
         return int(status), text
 
@@ -344,6 +344,30 @@ def test_admin_is_not_for_other_names(plane):
     for path, status in (("/config_dump", 403), ("/proxies", 403), ("/", 403), ("/metrics", 200), ("/healthz/ready", 200)):
         assert plane.get(path, "-H", "Host: rebind.example")[0] == status, path
         assert plane.get(path, "-H", "Origin: http://evil.example")[0] == 403, path
+
+
+def test_admin_is_not_for_other_machines(tmp_path):
+    """Metrics and health are for everybody; what else there is only for who comes over loopback."""
+    ns = "weft-cp" + os.urandom(4).hex()
+    run("ip", "netns", "add", ns)
+    p = Plane(tmp_path, enter=["ip", "netns", "exec", ns])
+    try:
+        for words in ("link set lo up", "addr add 192.0.2.7/32 dev lo", "addr add fd00:77::7/128 dev lo nodad"):
+            run("ip", "-n", ns, *words.split())
+        p.start()
+        port = p.url.rsplit(":", 1)[1]
+        for host, status in (("127.0.0.1", 200), ("[::1]", 200), ("192.0.2.7", 403), ("[fd00:77::7]", 403)):
+            p.url = f"http://{host}:{port}"
+            for path in ("/", "/config_dump", "/proxies", "/problems", "/ca", "/memory", "/version"):
+                assert p.get(path)[0] == status, (host, path)
+                assert p.get(path, "-H", f"Host: localhost:{port}")[0] == status, (host, path)
+            for path in ("/metrics", "/healthz/ready", "/healthz/live"):
+                assert p.get(path)[0] == 200, (host, path)
+        assert p.stop() == 0
+    finally:
+        if p.starts and p.proc.alive():
+            p.proc.kill()
+        run("ip", "netns", "del", ns)
 
 
 def test_problems(other):
