@@ -157,12 +157,27 @@ static void claim_all(struct world *w, bool kept)
 	}
 }
 
+/* Of objects that were refused: not theirs, but not free for the taking either, as calls there
+ * would leave the mesh. */
+static void claim_doubtful(struct world *w)
+{
+	for (size_t i = 0; i < w->doubtful.n; i++) {
+		const struct addr *a = w->doubtful.v[i];
+		if (map_get(w->owners, addr_key(a)) != NULL)
+			continue;
+		struct claim *c = ARENA_NEW(&w->arena, struct claim);
+		c->contested = true;
+		map_put(w->owners, addr_key(a), c);
+	}
+}
+
 /* A pod on the host's network has the node's addresses: it may be called there, as an endpoint
  * without identity, but only while no pod says that the address is its own. */
 void join_addresses(struct world *w)
 {
 	claim_all(w, false);
 	claim_all(w, true);
+	claim_doubtful(w);
 	for (size_t i = 0; i < w->pods.n; i++) {
 		struct kube_pod *pod = w->pods.v[i];
 		pod->n_addrs = keep_own(w, &pod->meta, pod->host_network, pod->addrs, pod->n_addrs);

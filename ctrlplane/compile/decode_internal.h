@@ -44,6 +44,8 @@ bool decode_selector(struct decoder *d, const struct yaml_node *spec, struct lab
 bool decode_port(struct decoder *d, const struct yaml_node *node, uint16_t *out);
 /* An address that can be somebody's: no loopback, link-local, multicast or unspecified one. */
 bool decode_address(struct decoder *d, const struct yaml_node *node, struct addr *out);
+/* Addresses of an object that is refused: whose they are is not known then. */
+void decode_doubt(struct decoder *d, struct addr *addrs, size_t n);
 bool decode_block(struct decoder *d, const struct yaml_node *node, Weft__Mesh__V1__IpBlock **out);
 /* False with a report where a list has more than max children. */
 bool decode_within(struct decoder *d, const struct yaml_node *list, size_t max);

@@ -190,8 +190,11 @@ void decode_pod(struct decoder *d)
 	check_uid(d);
 	if (d->r.problems == 0 && d->w->pods.n == WORLD_MAX_PODS)
 		yaml_problem(&d->r, d->r.root, "more than %d pods", WORLD_MAX_PODS);
-	if (d->r.problems > 0)
+	if (d->r.problems > 0) {
+		if (!pod->finished && !pod->host_network)
+			decode_doubt(d, pod->addrs, pod->n_addrs);
 		return;
+	}
 	pod->meta = d->meta;
 	object_list_add(&d->w->pods, pod);
 }

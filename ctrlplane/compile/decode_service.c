@@ -172,8 +172,10 @@ void decode_service(struct decoder *d)
 	decode_ports(d, spec, svc);
 	if (d->r.problems == 0 && d->w->services.n == WORLD_MAX_SERVICES)
 		yaml_problem(&d->r, d->r.root, "more than %d Services", WORLD_MAX_SERVICES);
-	if (d->r.problems > 0)
+	if (d->r.problems > 0) {
+		decode_doubt(d, svc->vips, svc->n_vips);
 		return;
+	}
 	svc->meta = d->meta;
 	object_list_add(&d->w->services, svc);
 }

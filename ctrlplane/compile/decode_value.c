@@ -137,6 +137,12 @@ bool decode_address(struct decoder *d, const struct yaml_node *node, struct addr
 	return true;
 }
 
+void decode_doubt(struct decoder *d, struct addr *addrs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		object_list_add(&d->w->doubtful, &addrs[i]);
+}
+
 static void clear_host_bits(struct addr *a, unsigned prefix)
 {
 	for (unsigned i = prefix; i < 128; i++)

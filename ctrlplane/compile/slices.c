@@ -47,7 +47,7 @@ static bool find_owner(struct gather *g, const struct kube_slice *slice,
 	const struct claim *c = map_get(g->w->owners, addr_key(a));
 	*pod = NULL;
 	if (c != NULL && c->contested)
-		drop(g, slice, a, "two objects claim it");
+		drop(g, slice, a, "two objects claim it, or one that is refused");
 	else if (c != NULL && !str_eq(c->by->kind, STR("Pod")))
 		drop(g, slice, a, "it is a Service's own address");
 	else if (c != NULL)

@@ -66,6 +66,7 @@ void world_free(struct world **wp)
 		blob_unref((struct blob **)&w->blobs.v[i]);
 	mem_free(w->blobs.v);
 	mem_free(w->redos.v);
+	mem_free(w->doubtful.v);
 	map_free(&w->seen);
 	map_free(&w->uids);
 	map_free(&w->owners);

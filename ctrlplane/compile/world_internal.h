@@ -61,6 +61,7 @@ struct world {
 	struct redo **wanted; /* NULL: all of it */
 	size_t n_wanted;
 	struct object_list pods, services, slices, peer_auths, authz, traffic;
+	struct object_list doubtful; /* struct addr that objects have which were refused */
 	struct mesh_config config;
 	struct map *owners;    /* address -> struct claim; filled by join */
 	struct map *unix_uids; /* uint32_t -> struct kube_pod that alone has it; filled by join */

@@ -10,6 +10,7 @@
 
 #define ADDRESS_V4 4
 #define TOO_LARGE "the resource is larger than a message may be"
+#define DISPUTED "nobody knows whose it is: several objects claim it, or one that is refused"
 
 void ledger_end_pass(struct ledger *l)
 {
@@ -197,14 +198,12 @@ static bool step_refusal(struct ledger *l)
 	return true;
 }
 
-static const struct compiled *resolve(struct ledger *l, const struct ledger_key *k)
+static struct addr key_address(const struct ledger_key *k)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	const uint8_t *b = k->bytes + 1;
 	size_t n = k->n - 1;
 	struct addr ip = {.family = ADDR_V6};
-	if (k->bytes[0] == WEFT__MESH__V1__KEY__BY_NAME)
-		return catalog_by_name(l->catalog, str_make(b, n));
 	if (n != ADDRESS_V4 && memcmp(b, mapped, sizeof(mapped)) == 0) {
 		b += sizeof(mapped);
 		n = ADDRESS_V4;
@@ -212,7 +211,26 @@ static const struct compiled *resolve(struct ledger *l, const struct ledger_key 
 	if (n == ADDRESS_V4)
 		ip.family = ADDR_V4;
 	memcpy(ip.bytes, b, n);
-	return catalog_by_address(l->catalog, &ip);
+	return ip;
+}
+
+/* What the key means now, and in *c the resource where there is one. */
+static enum ledger_answer resolve(struct ledger *l, struct ledger_key *k, const struct compiled **c)
+{
+	bool disputed = false;
+	if (k->bytes[0] == WEFT__MESH__V1__KEY__BY_NAME) {
+		*c = catalog_by_name(l->catalog, str_make(k->bytes + 1, k->n - 1));
+	} else {
+		struct addr ip = key_address(k);
+		*c = catalog_by_address(l->catalog, &ip);
+		disputed = catalog_contested(l->catalog, &ip);
+	}
+	if (*c != NULL && (*c)->packed.n <= l->cfg.resource_bytes)
+		return LEDGER_LEADS;
+	if (*c == NULL && !disputed)
+		return LEDGER_NOT_MESHED;
+	k->why = disputed ? DISPUTED : TOO_LARGE;
+	return LEDGER_REFUSED;
 }
 
 /* Where the key leads from now on. */
@@ -236,7 +254,7 @@ static bool answer_key(struct ledger *l, struct ledger_key *k, enum ledger_answe
 	if (told == LEDGER_LEADS)
 		m->resource = arena_strdup(a, c->name);
 	else if (told == LEDGER_REFUSED)
-		m->refused = arena_strdup(a, str_from(TOO_LARGE));
+		m->refused = arena_strdup(a, str_from(k->why));
 	m->not_meshed = told == LEDGER_NOT_MESHED;
 	size_t n = response_answer_bytes(m);
 	if (send != NULL)
@@ -256,10 +274,8 @@ static bool step_key(struct ledger *l)
 		return true;
 	}
 	struct ledger_key *k = CONTAINER_OF(l->cursor, struct ledger_key, node);
-	const struct compiled *c = resolve(l, k), *send = NULL;
-	enum ledger_answer told = c == NULL           ? LEDGER_NOT_MESHED
-		: c->packed.n > l->cfg.resource_bytes ? LEDGER_REFUSED
-						      : LEDGER_LEADS;
+	const struct compiled *c, *send = NULL;
+	enum ledger_answer told = resolve(l, k, &c);
 	struct ledger_resource *r = told == LEDGER_LEADS ? map_get(l->by_name, c->name) : NULL;
 	if (told == LEDGER_LEADS && (r == NULL || wanted(l, r, c)))
 		send = c;
@@ -270,7 +286,7 @@ static bool step_key(struct ledger *l)
 		return false;
 	if (send != NULL)
 		send_resource(l, k->to, c);
-	if (!same && told == LEDGER_REFUSED)
+	if (!same && told == LEDGER_REFUSED && c != NULL)
 		count_large(l, c);
 	l->cursor = k->node.next;
 	return true;

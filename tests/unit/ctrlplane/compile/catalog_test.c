@@ -132,6 +132,30 @@ static void test_addresses(void **state)
 	catalog_unref(&c);
 }
 
+/* An object that is refused has no address, but its addresses are not outside the mesh. */
+static void test_doubtful(void **state)
+{
+	static const struct {
+		const char *ip;
+		bool contested;
+	} rows[] = {
+		{"10.9.0.7", true}, {"10.0.0.7", true}, {"10.0.0.8", false}, {"10.0.0.1", false}};
+	struct catalog *c = make(WORLD SVC("shop", "bad", "clusterIP: 10.9.0.7, ports: [{port: 0}]")
+			POD("bad-1", "10.0.0.7", "{app: 1}", "")
+				POD("bad-2", "10.0.0.8", "{app: 1}", ", phase: Failed")
+					POD("bad-3", "10.0.0.1", "{app: 1}", ""));
+	(void)state;
+	assert_int_equal(world_problems(catalog_world(c))->count[PROBLEM_ERROR], 5);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct addr a;
+		assert_int_equal(addr_parse(str_from(rows[i].ip), &a), 0);
+		assert_int_equal(catalog_contested(c, &a), rows[i].contested);
+		assert_int_equal(catalog_by_address(c, &a) != NULL,
+			strcmp(rows[i].ip, "10.0.0.1") == 0);
+	}
+	catalog_unref(&c);
+}
+
 static void test_names(void **state)
 {
 	static const struct {
@@ -306,6 +330,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resources),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_doubtful),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_required),
 		cmocka_unit_test(test_identity),

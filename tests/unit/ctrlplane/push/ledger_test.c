@@ -142,6 +142,25 @@ static void test_first_response(void **state)
 	catalog_unref(&c);
 }
 
+/* Whoever keeps it is told of, as soon as the other gives it up. */
+static void test_disputed(void **state)
+{
+	(void)state;
+	struct ledger p;
+	struct catalog *two = catalog_of(SHOP POD("twin", "10.0.0.2", "{}", ""));
+	struct catalog *one = catalog_of(SHOP);
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
+	sub(&p, "10.0.0.2");
+	expect(&p, two, "a:1", "10.0.0.2! " REQUIRED " @a:1");
+	ack(&p);
+	expect(&p, one, "a:2", "10.0.0.2>Pod/shop/web-1 +Pod/shop/web-1 @a:2");
+	ack(&p);
+	expect(&p, two, "a:3", "10.0.0.2! -Pod/shop/web-1 @a:3");
+	ledger_fini(&p);
+	catalog_unref(&one);
+	catalog_unref(&two);
+}
+
 static void test_keys(void **state)
 {
 	(void)state;
@@ -154,12 +173,15 @@ static void test_keys(void **state)
 		{"web.shop.svc.cluster.local.",
 			"web.shop.svc.cluster.local.>Service/shop/web +Service/shop/web"},
 		{"10.9.9.9", "10.9.9.9>-"},
+		{"10.0.0.3", "10.0.0.3!"},   /* two claim it */
+		{"10.96.0.3", "10.96.0.3!"}, /* who claims it is refused */
 		{"shop/none", "shop/none>-"},
 		{"a b", "a b!"},
 		{"a/b/c", "a/b/c!"},
 		{"", "!"},
 	};
-	struct catalog *c = catalog_of(SHOP);
+	struct catalog *c = catalog_of(SHOP POD("twin-1", "10.0.0.3", "{}", "")
+			POD("twin-2", "10.0.0.3", "{}", "") SERVICE("Bad", "10.96.0.3", "web"));
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		struct ledger p;
 		char want[512];
@@ -530,6 +552,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_response),
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_disputed),
 		cmocka_unit_test(test_strange_keys),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_held),
