@@ -48,8 +48,7 @@ struct loop_fd {
 	_Alignas(8) unsigned char backend[64];
 };
 
-/* False on a simulated loop: whoever can do without a descriptor polls there. */
-bool loop_has_descriptors(const struct loop *loop);
+bool loop_has_descriptors(const struct loop *loop); /* false on a simulated one: poll there */
 void loop_fd_init(struct loop_fd *w, struct loop *loop, int fd, loop_fd_fn *fn, void *arg);
 /* Sets what to wait for: LOOP_READ | LOOP_WRITE, or 0 for nothing. Cheap when unchanged. */
 void loop_fd_want(struct loop_fd *w, unsigned events);

@@ -3,60 +3,17 @@
  * the other, each a call of Identity.Sign with a CSR. Owns leaf, keys and session; struct live
  * owns it.
  */
-#include "sidecar/identity/identity.h"
+#include "sidecar/identity/identity_internal.h"
 
 #include <stdio.h>
 
 #include "certs/issue.h"
 #include "lib/base/alloc.h"
-#include "lib/obs/metric.h"
 #include "sidecar/identity/answer.h"
-#include "sidecar/identity/schedule.h"
 #include "sidecar/identity/token.h"
 
-#define IDENTITY_MAGIC 0x6964656eu
 #define SKEW_S 60
 #define REFUSED_NS (30 * NS_PER_S) /* between new sessions for one refused elsewhere */
-
-/* What an attempt is authenticated by. */
-enum proof { PROOF_SESSION, PROOF_TOKEN, PROOF_NONE };
-
-enum outcome { ISSUED, REFUSED, UNREACHABLE, REJECTED, OUTCOMES };
-
-/* Owned by struct live; owns all it points to but what cfg borrows. */
-struct identity {
-	struct obj_head obj;
-	struct identity_config cfg;
-	char *token_file, *pod_uid;
-	struct cert_chain *chain; /* in force, with key; NULL before the first */
-	struct cert_key *key;
-	struct cert_key *asked; /* sent, and no answer accepted yet */
-	char *session, *token;  /* token: as it was read last; NULL: none */
-	char token_error[256];  /* why there is none */
-	uint8_t *roots;         /* in force for our trust domain, DER; NULL before the first */
-	size_t roots_n;
-	struct grpc_call *call; /* the attempt that is under way */
-	enum proof proof;       /* its, or the last one's */
-	bool distrust_session;  /* it was refused: the next attempt begins with the token */
-	uint64_t refused_at;    /* loop time of identity_refused; 0: never */
-	struct schedule schedule;
-	struct loop_timer due; /* the next attempt */
-	char error[512];       /* of the last attempt; empty: it succeeded, or there was none */
-	bool started, skewed;
-	bool recheck; /* the roots changed while an attempt was under way */
-	uint64_t renewals;
-	struct metric_series *outcomes[OUTCOMES]; /* held; NULL: nobody counts */
-};
-
-static struct identity *identity_check(void *p)
-{
-	return OBJ_CAST(struct identity, IDENTITY_MAGIC, p);
-}
-
-static int64_t wall_s(const struct identity *i)
-{
-	return (int64_t)(loop_wall(i->cfg.loop) / NS_PER_S);
-}
 
 static void free_secret(char **s)
 {
@@ -98,7 +55,8 @@ static void log_failure(struct identity *i, const char *text, uint64_t retry_ns)
 
 static void fail(struct identity *i, enum outcome outcome, const char *text)
 {
-	int64_t left = i->chain != NULL ? cert_chain_leaf(i->chain)->not_after - wall_s(i) : 0;
+	int64_t left =
+		i->chain != NULL ? cert_chain_leaf(i->chain)->not_after - identity_wall_s(i) : 0;
 	uint64_t retry = schedule_failed(&i->schedule, i->cfg.rng, i->cfg.loop, left);
 	count(i, outcome);
 	log_failure(i, text, retry);
@@ -109,7 +67,7 @@ static void fail(struct identity *i, enum outcome outcome, const char *text)
 static void compare_clocks(struct identity *i, int64_t theirs)
 {
 	char own[CLOCK_TEXT], other[CLOCK_TEXT];
-	int64_t ours = wall_s(i);
+	int64_t ours = identity_wall_s(i);
 	bool skewed = theirs > 0 && (theirs > ours ? theirs - ours : ours - theirs) > SKEW_S;
 	if (skewed && !i->skewed) {
 		clock_format((uint64_t)ours * NS_PER_S, own, sizeof(own));
@@ -189,7 +147,7 @@ static void on_signed(struct identity *i, const Weft__Mesh__V1__SignResponse *a)
 		.trust_domain = i->cfg.trust_domain(i->cfg.arg),
 		.pod_uid = str_from(i->pod_uid),
 		.roots = str_make(i->roots, i->roots_n),
-		.now = wall_s(i)};
+		.now = identity_wall_s(i)};
 	struct cert_chain *chain;
 	char why[256], text[512];
 	bool ours;
@@ -261,21 +219,25 @@ static void on_answer(void *arg, const struct grpc_end *end, const ProtobufCMess
  * ---------------------------------------------------------------------------------------------------
  */
 
+struct str identity_read_token(struct identity *i)
+{
+	free_secret(&i->token);
+	i->token_error[0] = '\0';
+	(void)token_read(i->token_file, &i->token, i->token_error, sizeof(i->token_error));
+	return str_from(i->token);
+}
+
 /* Session first; where there is none, or it was refused, the token of now. Without either only the
  * socket itself can say who calls. */
 static struct str choose_proof(struct identity *i)
 {
-	free_secret(&i->token);
-	i->token_error[0] = '\0';
 	if (i->session != NULL && !i->distrust_session) {
 		i->proof = PROOF_SESSION;
 		return str_from(i->session);
 	}
-	i->proof = PROOF_NONE;
-	if (token_read(i->token_file, &i->token, i->token_error, sizeof(i->token_error)) != 0)
-		return STR_NULL;
-	i->proof = PROOF_TOKEN;
-	return str_from(i->token);
+	struct str token = identity_read_token(i);
+	i->proof = token.n > 0 ? PROOF_TOKEN : PROOF_NONE;
+	return token;
 }
 
 /* What the CSR asks for is not looked at; but one without any name would be an odd one. */
@@ -301,10 +263,10 @@ static void ask(struct identity *i, struct str credential)
 		.metadata = &auth,
 		.n_metadata = credential.n > 0,
 		.timeout_ns = schedule_timeout(i->chain != NULL
-				? cert_chain_leaf(i->chain)->not_after - wall_s(i)
+				? cert_chain_leaf(i->chain)->not_after - identity_wall_s(i)
 				: 0)};
 	request.csr = (ProtobufCBinaryData){.len = strlen(csr), .data = (uint8_t *)csr};
-	request.now = wall_s(i);
+	request.now = identity_wall_s(i);
 	i->call = grpc_channel_unary(i->cfg.channel, &cfg, &request.base,
 		&weft__mesh__v1__sign_response__descriptor, on_answer, i);
 	mem_free_secret(bearer, strlen(bearer));
@@ -454,66 +416,4 @@ void identity_free(struct identity **ip)
 			metric_release(i->outcomes[k]);
 	grpc_call_drop(&i->call);
 	loop_defer_free(i->cfg.loop, i, identity_release);
-}
-
-/* -- what it has
- * ---------------------------------------------------------------------------------------------------
- */
-
-struct cert_chain *identity_chain(const struct identity *i)
-{
-	return i->chain;
-}
-
-struct cert_key *identity_key(const struct identity *i)
-{
-	return i->key;
-}
-
-struct str identity_credential(void *identity)
-{
-	struct identity *i = identity_check(identity);
-	if (i->session != NULL)
-		return str_from(i->session);
-	free_secret(&i->token);
-	(void)token_read(i->token_file, &i->token, i->token_error, sizeof(i->token_error));
-	return str_from(i->token);
-}
-
-struct str identity_session(const struct identity *i)
-{
-	return str_from(i->session);
-}
-
-bool identity_ready(const struct identity *i, struct buf *reasons)
-{
-	bool expired = i->chain != NULL && cert_chain_leaf(i->chain)->not_after < wall_s(i);
-	if (i->chain != NULL && !expired)
-		return true;
-	buf_printf(reasons, "%s: %s\n",
-		expired ? "the own certificate has expired" : "no certificate",
-		i->error[0] != '\0' ? i->error : "the control plane has not answered yet");
-	return false;
-}
-
-void identity_describe(const struct identity *i, struct json *j)
-{
-	uint64_t now = loop_now(i->cfg.loop);
-	if (i->chain != NULL) {
-		const struct cert_leaf *leaf = cert_chain_leaf(i->chain);
-		json_key_str(j, "spiffe_id", leaf->id.id);
-		json_key_str(j, "serial", leaf->serial);
-		json_key_str(j, "pod_uid", leaf->pod_uid);
-		json_key(j, "not_after");
-		json_i64(j, leaf->not_after);
-	}
-	json_key_bool(j, "session", i->session != NULL);
-	json_key_str(j, "token_file", str_from(i->token_file));
-	json_key_bool(j, "asking", i->call != NULL);
-	json_key_u64(j, "next_attempt_in_seconds",
-		i->schedule.at > now ? (i->schedule.at - now) / NS_PER_S : 0);
-	json_key_u64(j, "failures_in_a_row", i->schedule.failures);
-	json_key_u64(j, "issued", i->renewals);
-	json_key_bool(j, "clocks_differ", i->skewed);
-	json_key_str(j, "error", str_from(i->error));
 }
