@@ -9,6 +9,7 @@
 
 #define FIELD_MAX 63
 #define REASON_MAX 255
+#define REFUSALS_LOGGED 16 /* of one answer, as warnings; describe has them all */
 #define HOSTILE_LOG 32 /* bytes of a peer's name in a log line of a refusal without a slot */
 
 /* -- refusals --------------------------------------------------------------------------------- */
@@ -99,7 +100,7 @@ void slot_refuse(struct resources *r, struct slot *s, const Weft__Mesh__V1__Reso
 {
 	remember_refusal(s, &version->hash, field, reason);
 	resources_reject(r, s->name, &version->hash, field, reason);
-	log_at(r->cfg.log, LOG_WARN, "discovery",
+	log_at(r->cfg.log, r->n_rejected <= REFUSALS_LOGGED ? LOG_WARN : LOG_DEBUG, "discovery",
 		s->good != NULL ? "resource refused; the last good version stays in force"
 				: "resource refused; there is none before it",
 		LOG_Z("resource", s->name), LOG_Z("field", field), LOG_Z("reason", reason));
