@@ -258,9 +258,9 @@ static void peek_names(struct decoder *d)
 	const struct yaml_node *name = yaml_get(d->r.root, "metadata.name");
 	const struct yaml_node *ns = yaml_get(d->r.root, "metadata.namespace");
 	if (name != NULL && name->kind == YAML_STRING)
-		d->meta.name = name->text;
+		d->meta.name = arena_str(&d->w->arena, name->text);
 	if (ns != NULL && ns->kind == YAML_STRING)
-		d->meta.ns = ns->text;
+		d->meta.ns = arena_str(&d->w->arena, ns->text);
 }
 
 static const struct kind *find_kind(struct str name)
@@ -366,13 +366,6 @@ static void decode_object(struct world *w, const char *file, const struct yaml_n
 		decode_kind(&d, api);
 }
 
-void decode_documents(struct world *w, const char *file, const struct yaml_node *docs)
-{
-	w->ordinal = 0;
-	for (const struct yaml_node *doc = docs; doc != NULL; doc = doc->next)
-		decode_object(w, file, doc, STR_NULL, STR_NULL);
-}
-
 /* -- files ------------------------------------------------------------------------------------ */
 
 static void file_error(struct world *w, const char *file, uint32_t line, const char *text)
@@ -402,24 +395,35 @@ static void digest(struct world *w, const char *file, const uint8_t *hash)
 	crypto_sha256(all, sizeof(all), w->digest);
 }
 
+/* The tree is gone afterwards: objects have copies of what they keep. */
+int decode_bytes(struct world *w, const char *file, struct str bytes, struct yaml_error *error)
+{
+	struct arena tree;
+	const struct yaml_node *docs;
+	arena_init(&tree, NULL);
+	int failed = yaml_parse(&tree, bytes, &docs, error);
+	w->ordinal = 0;
+	for (const struct yaml_node *doc = docs; failed == 0 && doc != NULL; doc = doc->next)
+		decode_object(w, file, doc, STR_NULL, STR_NULL);
+	arena_clear(&tree);
+	return failed;
+}
+
 void world_add(struct world *w, const char *file, struct str bytes)
 {
 	struct yaml_error error;
-	const struct yaml_node *docs;
 	uint8_t hash[SHA256_SIZE];
 	const char *name = arena_strdup(&w->arena, str_from(file));
 	w->files++;
 	crypto_sha256(bytes.p, bytes.n, hash);
 	digest(w, file, hash);
-	if (yaml_parse(&w->arena, bytes, &docs, &error) != 0) {
-		file_error(w, name, error.line, error.text);
-		return;
-	}
 	if (w->good != NULL) {
 		w->blob = good_blob(w->good, file, bytes);
 		object_list_add(&w->blobs, w->blob);
-		good_put_file(w->good, w->blob);
 	}
-	decode_documents(w, name, docs);
+	if (decode_bytes(w, name, bytes, &error) != 0)
+		file_error(w, name, error.line, error.text);
+	else if (w->good != NULL)
+		good_put_file(w->good, w->blob);
 	w->blob = NULL;
 }

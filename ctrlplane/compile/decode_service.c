@@ -72,7 +72,7 @@ static void decode_target(struct decoder *d, const struct yaml_node *node,
 				"a name of a container's port must have a letter; a number "
 				"stands without quotes");
 		port->target = 0;
-		port->target_name = target->text;
+		port->target_name = arena_str(&d->w->arena, target->text);
 	} else if (yaml_as_int(&d->r, target, 1, 65535, &number)) {
 		port->target = (uint16_t)number;
 	}

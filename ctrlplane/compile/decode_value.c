@@ -52,7 +52,7 @@ void decode_labels(struct decoder *d, const struct yaml_node *map, struct labels
 	out->v = arena_alloc(&d->w->arena, map->n * sizeof(*out->v));
 	for (const struct yaml_node *c = map->first; c != NULL; c = c->next) {
 		struct label *l = &out->v[out->n];
-		*l = (struct label){.key = c->key};
+		*l = (struct label){.key = arena_str(&d->w->arena, c->key)};
 		if (c->kind == YAML_NULL || yaml_as_str(&d->r, c, &l->value))
 			out->n++;
 	}

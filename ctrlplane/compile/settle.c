@@ -228,16 +228,13 @@ static void digest(struct world *w, const struct redo *r)
 /* Several objects of one version of a file, which is parsed once. */
 static void redo_blob(struct world *w, struct redo **v, size_t n)
 {
-	struct yaml_error error;
-	const struct yaml_node *docs;
+	struct yaml_error error; /* there is none: it could be parsed before */
 	const struct blob *b = v[0]->form->blob;
 	for (size_t i = 0; i < n; i++)
 		digest(w, v[i]);
-	if (yaml_parse(&w->arena, b->bytes, &docs, &error) != 0)
-		return; /* it could be parsed before */
 	w->wanted = v;
 	w->n_wanted = n;
-	decode_documents(w, arena_strdup(&w->arena, str_from(b->file)), docs);
+	(void)decode_bytes(w, arena_strdup(&w->arena, str_from(b->file)), b->bytes, &error);
 	w->wanted = NULL;
 }
 

@@ -100,9 +100,10 @@ int object_order(const struct object_meta *a, const struct object_meta *b);
 void world_default_config(struct world *w);
 /* A part that could not be read; hard: a whole file or folder, soft: an object without a name. */
 void world_add_hole(struct world *w, const char *path, bool soft);
-/* Objects of a parsed file; those that are wanted, where some are. */
-struct yaml_node;
-void decode_documents(struct world *w, const char *file, const struct yaml_node *docs);
+/* The objects of a file; those that are wanted, where some are. 0, or ERR_* where it cannot be
+ * parsed: then none of them. */
+struct yaml_error;
+int decode_bytes(struct world *w, const char *file, struct str bytes, struct yaml_error *error);
 /* Puts earlier forms in the place of what is broken or cannot be read. Before everything is joined;
  * lists are not sorted yet. */
 void world_settle(struct world *w);

@@ -126,7 +126,7 @@ bool yaml_as_str(struct yaml_reader *r, const struct yaml_node *node, struct str
 		return wrong(r, node, "a string");
 	if (node->text.n > 0 && memchr(node->text.p, '\0', node->text.n) != NULL)
 		return wrong(r, node, "a string without NUL characters");
-	*out = node->text;
+	*out = arena_str(r->arena, node->text);
 	return true;
 }
 

@@ -27,9 +27,10 @@ struct yaml_reader {
 enum yaml_need { YAML_OPTIONAL, YAML_REQUIRED };
 
 /*
- * Reading a key of a map: true (or a node) where it is there and right. A key without value counts
- * as absent. Absent and required, or there and wrong, is reported; out is then left as it was.
- * map may be NULL, which is absent without a report.
+ * Reading a key of a map: true (or a node) where it is there and right; strings are copied to the
+ * reader's arena, so that the tree may go. A key without value counts as absent. Absent and
+ * required, or there and wrong, is reported; out is then left as it was. map may be NULL, which is
+ * absent without a report.
  */
 bool yaml_read_str(struct yaml_reader *r, const struct yaml_node *map, const char *key,
 	enum yaml_need need, struct str *out);
