@@ -15,6 +15,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/net/net_sim.h"
+#include "sidecar/snapshot/state.h"
 #include "tests/support/mesh_control.h"
 #include "tests/support/mesh_pair.h"
 
@@ -309,6 +310,75 @@ static void test_damaged_files_are_refused(void **state)
 	expect_answer(w, "200 OK");
 }
 
+/* It ended before it had a configuration: its token is spent, what came for it is kept. */
+static void test_restart_with_an_identity_alone(void **state)
+{
+	struct world *w = *state;
+	struct mesh_test_pod *web = w->pair.web;
+	Weft__Mesh__V1__State *st;
+	char err[256];
+	mesh_advance(&w->pair.m, 2 * NS_PER_S);
+	mesh_control_stop(&w->control);
+	mesh_control_kill(web);
+	unlink(web->params.token);
+	assert_int_equal(state_read(web->params.state, &st, err, sizeof(err)), 0);
+	size_t n = st->n_required;
+	st->n_required = 0;
+	assert_int_equal(state_save(web->params.state, st, err, sizeof(err)), 0);
+	st->n_required = n;
+	state_free(&st);
+	mesh_start_proxy(web);
+	assert_int_equal(mesh_metric(web, "weft_state_refused_total", NULL), 0);
+	expect_not_ready(web, "");
+	expect_answer(w, "503");
+	mesh_control_start(&w->control);
+	mesh_advance(&w->pair.m, 40 * NS_PER_S);
+	expect_ready(web);
+	assert_int_equal(mesh_metric(web, "weft_identity_renewals_total", "result=\"issued\"",
+				 NULL),
+		0);
+	expect_answer(w, "200 OK");
+}
+
+static void test_file_that_is_too_old(void **state)
+{
+	struct world *w = *state;
+	expect_answer(w, "200 OK");
+	mesh_advance(&w->pair.m, 2 * NS_PER_S);
+	mesh_control_stop(&w->control);
+	mesh_control_kill(w->pair.web);
+	unlink(w->pair.web->params.token);
+	w->pair.web->params.max_stale = 60 * NS_PER_S;
+	mesh_advance(&w->pair.m, 120 * NS_PER_S);
+	mesh_start_proxy(w->pair.web);
+	expect_not_ready(w->pair.web, "max-stale");
+	assert_int_equal(mesh_metric(w->pair.web, "weft_state_refused_total", NULL), 1);
+	expect_answer(w, "503");
+	mesh_control_start(&w->control);
+	mesh_advance(&w->pair.m, 40 * NS_PER_S);
+	expect_ready(w->pair.web); /* by its session */
+	mesh_advance(&w->pair.m, 3600 * NS_PER_S);
+	expect_ready(w->pair.web);
+	expect_answer(w, "200 OK");
+}
+
+/* Where nothing can be written everything goes on, counted and said. */
+static void test_file_cannot_be_written(void **state)
+{
+	struct world *w = *state;
+	struct mesh_test_pod *web = w->pair.web;
+	mesh_control_kill(web);
+	mesh_control_token(&w->control, web);
+	mem_free(web->params.state);
+	web->params.state = mem_printf("%s/none/state", w->control.folder);
+	mesh_start_proxy(web);
+	mesh_advance(&w->pair.m, 10 * NS_PER_S);
+	expect_ready(web);
+	expect_answer(w, "200 OK");
+	assert_true(mesh_metric(web, "weft_state_write_failures_total", NULL) >= 2);
+	assert_int_equal(mesh_count_logged(&w->pair.m, "last good state not written"), 1);
+}
+
 /* The token of another pod is good for that pod alone. */
 static void test_token_of_another_pod(void **state)
 {
@@ -445,6 +515,9 @@ int main(void)
 		TEST(test_restart_from_the_file),
 		TEST_BRIEF(test_restart_with_an_expired_file),
 		TEST(test_damaged_files_are_refused),
+		TEST(test_restart_with_an_identity_alone),
+		TEST(test_file_that_is_too_old),
+		TEST(test_file_cannot_be_written),
 		TEST(test_token_of_another_pod),
 		TEST_BRIEF(test_root_is_replaced),
 		TEST_BRIEF(test_root_is_replaced_meanwhile),
