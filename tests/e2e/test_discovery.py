@@ -136,7 +136,7 @@ class Half:
         run("protoc", f"--proto_path={ROOT}/proto", f"--python_out={pb2}", "weft/mesh/v1/discovery.proto",
             "weft/mesh/v1/mesh.proto")
         leaf = make_leaf(mesh, "halfplane", "spiffe://cluster.local/ns/weft-system/sa/weft-ctrlplane",
-                         ca=mesh.control.data)
+                         ca=mesh.control.signer())
         self.mode_file = os.path.join(mesh.dir, "mode")
         self.mode("whole")
         program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "apps", "halfplane.py")

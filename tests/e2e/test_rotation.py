@@ -98,7 +98,7 @@ def world():
 
 def test_leaves_are_renewed_under_load(world):
     """A minute of ten-second leaves."""
-    leaf = make_leaf(world.mesh, "prober", "spiffe://cluster.local/ns/default/sa/prober", ca=world.control.data)
+    leaf = make_leaf(world.mesh, "prober", "spiffe://cluster.local/ns/default/sa/prober", ca=world.control.signer())
     serials = Serials(world.probe, world.web, leaf)
     loads, stream = world.everything(), world.stream()
     seconds = 30 if SANITIZED else 60
@@ -114,7 +114,7 @@ def test_leaves_are_renewed_under_load(world):
 
 
 def test_root_is_replaced_under_load(world):
-    old = make_leaf(world.mesh, "old", "spiffe://cluster.local/ns/default/sa/prober", ca=world.control.data)
+    old = make_leaf(world.mesh, "old", "spiffe://cluster.local/ns/default/sa/prober", ca=world.control.signer())
     with dial_tls(world.probe, world.web.ip4, 8080, old):
         pass
     loads, stream = world.everything(), world.stream()
@@ -135,7 +135,7 @@ def test_root_is_replaced_under_load(world):
             return True
     assert refused(), "a leaf of the old root is still believed"
     assert world.web.metric("weft_connections_refused_total", reason="cert_untrusted") >= 1
-    new = make_leaf(world.mesh, "new", "spiffe://cluster.local/ns/default/sa/prober", ca=world.control.data)
+    new = make_leaf(world.mesh, "new", "spiffe://cluster.local/ns/default/sa/prober", ca=world.control.signer())
     with dial_tls(world.probe, world.web.ip4, 8080, new):
         pass
 

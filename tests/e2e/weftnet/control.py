@@ -109,6 +109,14 @@ class ControlPlane:
     def ca(self, *args):
         return self.weft("ca", *args, "--control-socket", self.socket)
 
+    def signer(self):
+        """A folder as `weft cert` has them, with the root of now and its key: what a thief of that key would have."""
+        folder = os.path.join(self.mesh.dir, "stolen")
+        os.makedirs(folder, exist_ok=True)
+        shutil.copy(self.root, os.path.join(folder, "root.pem"))
+        shutil.copy(os.path.join(self.data, "root.key"), os.path.join(folder, "root-key.pem"))
+        return folder
+
     # -- pods ---------------------------------------------------------------------------------------
 
     def token(self, pod, *flags):
