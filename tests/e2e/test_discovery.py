@@ -3,7 +3,6 @@ carries a request, what is refused is named, and what worked goes on."""
 
 import os
 import sys
-import time
 
 import pytest
 
@@ -112,13 +111,12 @@ def test_many_addresses(world):
         for base in ("10.96.", "fd96::1:"):
             world.client.exec("/usr/bin/python3", "-c", DIAL, base, str(n), timeout=300)
         wait_for("connections to end", lambda: world.client.metric("weft_connections_open", ) < 20, timeout=60)
-    dial_few = [world.client.exec("/usr/bin/python3", "-c", DIAL, b, "2000", timeout=60) for b in ("10.96.", "fd96::1:")]
-    assert all("done" in d.stdout for d in dial_few)
+    dial()  # what it takes at most is taken once
     before = rss_kib(world.client)
     dial()
     after = rss_kib(world.client)
     if not SANITIZED:
-        assert after - before < 6 * 1024, (before, after)
+        assert after - before < 2 * 1024, (before, after)
     assert world.client.metric("weft_discovery_subscriptions") <= 4096 + 1024 + 1024
     assert "HTTP/1.1 200" in world.get(world.service.ip4)
     assert world.control.admin("/healthz/ready")[0] == 200
@@ -183,7 +181,8 @@ def test_withheld(world, half, mode):
     half.mode("whole")
     pod.sidecar.stop()
     half.start(pod, capture=False)
-    assert "HTTP/1.1 200" in world.get(pod.ip4, HTTP)
+    out = world.get(pod.ip4, HTTP)
+    assert "HTTP/1.1 200" in out, out
     pod.sidecar.stop()
     app.close()
 
