@@ -244,8 +244,9 @@ class Mesh:
         atexit.register(self.close)
         try:
             run("ip", "netns", "add", self.node)
+            # An address of its own: a bridge takes the lowest one of its ports, and would change it with a new pod.
             run("ip", "-n", self.node, "-batch", "-", input="""link set lo up
-link add br0 type bridge
+link add br0 address 02:77:00:00:00:01 type bridge
 link set br0 up
 addr add 10.77.255.254/16 dev br0
 addr add fd77::ffff/64 dev br0 nodad
