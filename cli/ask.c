@@ -48,7 +48,12 @@ bool ask(const struct conf_program *prog, const struct fetch *f, struct asked *o
 		say_refusal(prog, out);
 		return false;
 	}
-	if (out->json == NULL)
+	if (out->json == NULL && e == ERR_LIMIT)
+		command_fail(prog,
+			"the answer has more in it than is read: %s; ask for one pod, or use "
+			"curl",
+			error.text);
+	else if (out->json == NULL)
 		command_fail(prog,
 			"the answer is no JSON object: is it %s that listens there? (%s)",
 			f->program, f->flag);

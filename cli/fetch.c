@@ -70,7 +70,7 @@ static void on_body(void *arg, struct http_stream *s, struct buf *bytes, bool en
 	size_t n = buf_len(bytes);
 	(void)end;
 	if (buf_len(&x->body) + n > FETCH_BYTES) {
-		finish(x, ERR_LIMIT, "the answer is larger than 64 MiB");
+		finish(x, ERR_LIMIT, "the answer is larger than 32 MiB");
 		return;
 	}
 	buf_move_all(&x->body, bytes);

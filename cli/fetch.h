@@ -10,7 +10,7 @@
 
 #include "lib/base/str.h"
 
-#define FETCH_BYTES (64u << 20)       /* most that an answer may have; more is an error */
+#define FETCH_BYTES (32u << 20)       /* most that an answer may have; more is an error */
 #define FETCH_NS (10 * 1000000000ull) /* for all of it */
 
 /* Borrowed. */

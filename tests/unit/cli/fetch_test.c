@@ -187,7 +187,7 @@ static void test_too_much(void **state)
 	(void)state;
 	server_tcp(&s, endless);
 	assert_int_equal(ask(&s, 60 * NS_PER_S, &a, err), ERR_LIMIT);
-	assert_non_null(strstr(err, "larger than 64 MiB"));
+	assert_non_null(strstr(err, "larger than 32 MiB"));
 	assert_null(a.body);
 	server_end(&s);
 }
