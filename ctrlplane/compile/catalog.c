@@ -5,6 +5,8 @@
  */
 #include "ctrlplane/compile/catalog.h"
 
+#include <stdio.h>
+
 #include "ctrlplane/compile/catalog_internal.h"
 #include "ctrlplane/compile/emit.h"
 #include "lib/base/alloc.h"
@@ -145,12 +147,9 @@ const struct compiled *catalog_resource(struct catalog *c, struct str name)
 const struct compiled *catalog_object(struct catalog *c, const char *kind, struct str ns,
 	struct str name)
 {
-	struct arena scratch;
-	arena_init(&scratch, NULL);
-	const struct compiled *out = catalog_resource(c,
-		arena_printf(&scratch, "%s/%.*s/%.*s", kind, STR_ARG(ns), STR_ARG(name)));
-	arena_clear(&scratch);
-	return out;
+	char text[OBJECT_KEY_MAX];
+	int n = snprintf(text, sizeof(text), "%s/%.*s/%.*s", kind, STR_ARG(ns), STR_ARG(name));
+	return (size_t)n < sizeof(text) ? catalog_resource(c, str_make(text, (size_t)n)) : NULL;
 }
 
 static const struct claim *find_claim(const struct catalog *c, const struct addr *ip)

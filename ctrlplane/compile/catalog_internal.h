@@ -20,7 +20,7 @@ struct catalog {
 	struct map *required; /* address of a kube_pod -> struct catalog_required */
 };
 
-/* The resource "kind/ns/name". */
+/* The resource "kind/ns/name", of an object of the world. */
 const struct compiled *catalog_object(struct catalog *c, const char *kind, struct str ns,
 	struct str name);
 

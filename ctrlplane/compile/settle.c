@@ -8,7 +8,6 @@
 
 #include "ctrlplane/compile/decode_internal.h"
 
-#define KEY_MAX 512
 #define HOLES_MAX 1000u
 
 void world_add_hole(struct world *w, const char *path, bool soft)
@@ -121,9 +120,11 @@ static void redo_hidden(struct world *w)
 
 static bool is_redone(const struct world *w, const struct object_meta *m)
 {
-	char key[KEY_MAX];
+	char key[OBJECT_KEY_MAX];
 	int n = snprintf(key, sizeof(key), "%.*s/%.*s/%.*s", STR_ARG(m->kind), STR_ARG(m->ns),
 		STR_ARG(m->name));
+	if (n < 0 || (size_t)n >= sizeof(key))
+		return false; /* of a kind that nobody knows */
 	const struct seen_object *seen = map_get(w->seen, str_make(key, (size_t)n));
 	return seen != NULL && seen->redone;
 }

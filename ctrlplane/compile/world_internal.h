@@ -9,6 +9,10 @@
 #include "lib/base/map.h"
 #include "lib/crypto/crypto.h"
 
+/* Room for "kind/ns/name": kinds are ours, namespaces have at most 63 bytes and names 253 (and what
+ * tells two apart). */
+#define OBJECT_KEY_MAX 512
+
 /* Growing array of pointers to objects that begin with their struct object_meta; the array is in
  * the heap, what it points to in the arena. */
 struct object_list {

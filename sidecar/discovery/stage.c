@@ -10,7 +10,7 @@
 #define FIELD_MAX 63
 #define REASON_MAX 255
 #define REFUSALS_LOGGED 16 /* of one answer, as warnings; describe has them all */
-#define HOSTILE_LOG 32 /* bytes of a peer's name in a log line of a refusal without a slot */
+#define HOSTILE_LOG 32     /* bytes of a peer's name in a log line of a refusal without a slot */
 
 /* -- refusals --------------------------------------------------------------------------------- */
 

@@ -331,6 +331,28 @@ static void test_conflicts(void **state)
 	RUN(rows);
 }
 
+/* A kind of any length, beside an object that falls back. */
+static void test_long_kind(void **state)
+{
+	struct file files[FILES] = {{"f", DENY("d")}};
+	struct good *g = good_new();
+	struct world *w = read_files(g, files);
+	(void)state;
+	world_free(&w);
+	char *kind = mem_alloc(5001);
+	memset(kind, 'k', 5000);
+	char *text = mem_printf("%s---\napiVersion: mesh.weft.dev/v1alpha1\nkind: %s\n"
+				"metadata: {name: x, namespace: shop}\n",
+		BAD_POLICY("d"), kind);
+	files[0].bytes = text;
+	w = read_files(g, files);
+	assert_int_equal(w->authz.n, 2);
+	world_free(&w);
+	good_free(&g);
+	mem_free(text);
+	mem_free(kind);
+}
+
 /* Equal inputs, equal digest; what is held over counts as an input. */
 static void test_digest(void **state)
 {
@@ -361,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_twice),
 		cmocka_unit_test(test_conflicts),
+		cmocka_unit_test(test_long_kind),
 		cmocka_unit_test(test_digest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
