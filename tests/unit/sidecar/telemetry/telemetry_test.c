@@ -308,6 +308,29 @@ static void test_odd_spans(void **state)
 	metrics_free(&m);
 }
 
+/* What was borrowed is gone when the span is told. */
+static void test_labels_are_kept(void **state)
+{
+	struct world *w = *state;
+	char name[] = "shop", id[] = "spiffe://td/ns/shop/sa/web", kept[128];
+	struct span s = {.direction = SPAN_OUTBOUND,
+		.protocol = "tcp",
+		.reason_label = "-",
+		.grpc_status = -1,
+		.dest = {.workload = str_from(name), .identity = str_from(id)},
+		.service = str_from(name)};
+	assert_true(span_labels_size(&s) == 2 * strlen(name) + strlen(id));
+	span_labels_keep(&s, kept);
+	memset(name, 'x', strlen(name));
+	memset(id, 'x', strlen(id));
+	assert_true(str_eq(s.dest.workload, STR("shop")));
+	assert_true(str_eq(s.service, STR("shop")));
+	assert_int_equal(s.source.workload.n, 0);
+	span_emit(w->telemetry, &s, START);
+	assert_non_null(strstr(w->line,
+		"\"destination_identity\":\"spiffe://td/ns/shop/sa/web\",\"service\":\"shop\""));
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -318,6 +341,7 @@ int main(void)
 		T(test_tcp),
 		T(test_other_counters),
 		T(test_odd_spans),
+		T(test_labels_are_kept),
 	};
 	return cmocka_run_group_tests_name("telemetry", tests, NULL, NULL);
 }
