@@ -111,6 +111,7 @@ def move(mesh, source, dest):
 def test_address_goes_to_another_pod(world):
     """Of the same service account, and nobody told: no request is answered by it, by Service or by address."""
     mesh, client = world.mesh, world.client
+    world.control.wait_connected(3)
     targets = [(world.service.ip4, 80), (world.service.ip6, 80), (world.web.ip4, HTTP), (world.web.ip6, HTTP)]
     held = [connect(client, ip, port) for ip, port in targets]
     for s in held:
