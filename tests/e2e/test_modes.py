@@ -8,7 +8,7 @@ from weftnet import apps, run, wait_for
 from weftnet.inside import App, attempt, connect, echo, http1
 from weftnet.load import Load
 
-HTTP, OTHER, RAW = 8080, 8081, 9090
+HTTP, OTHER, RAW, QUIET = 8080, 8081, 9090, 9091
 NGINX = """
   server { listen 8080; listen [::]:8080; listen 8081; listen [::]:8081; keepalive_timeout 60s;
     location / { default_type text/plain; return 200 "$server_addr $http_x_tag\\n"; } }
@@ -27,10 +27,11 @@ class World:
     def __init__(self, mesh):
         self.mesh, self.control = mesh, mesh.control
         self.client, self.stranger = mesh.pod("client"), mesh.pod("stranger", meshed=False)
-        self.web = mesh.pod("web", ports=[("http", HTTP), ("http", OTHER), ("tcp", RAW)])
+        self.web = mesh.pod("web", ports=[("http", HTTP), ("http", OTHER), ("tcp", RAW), ("tcp", QUIET)])
         self.service = mesh.service("web", ("http", 80), target=HTTP)
         self.server = apps.Nginx(self.web, NGINX, [HTTP, OTHER])
         self.raw = App(self.web, RAW, echo(b"220 web\r\n"))
+        self.quiet = App(self.web, QUIET, echo())
         mesh.start()
 
     def set(self, mode, ports=None):
@@ -51,6 +52,7 @@ def world():
         w = World(m)
         yield w
         w.raw.close()
+        w.quiet.close()
 
 
 def test_modes_change_under_load(world):
@@ -99,13 +101,14 @@ def test_open_plaintext_ends_with_strict(world, family):
 
 @pytest.mark.parametrize("mode", ["STRICT", "PERMISSIVE", "DISABLE"])
 def test_reset_hello(world, mode):
-    """Every ClientHello is reset on the wire: errors, never plaintext (the recording is the judge of that too)."""
+    """Every ClientHello is reset on the wire: errors, never plaintext (the recording is the judge of that too).
+    A server that speaks first is left out: where plaintext is admitted its first words go to whoever connects."""
     world.set(mode)
     world.client.sidecar.stop()
     world.client.start_sidecar(capture=False, fresh=False)
     rules = [[tool, "-t", "filter", "{}", "INPUT", "-p", "tcp", "--dport", "15006", "-m", "string", "--algo", "bm",
-              "--hex-string", "|160301|", "--to", "100", "-j", "REJECT", "--reject-with", "tcp-reset"]
-             for tool in ("iptables", "ip6tables")]
+              "--hex-string", hello, "--from", "40", "--to", "100", "-j", "REJECT", "--reject-with", "tcp-reset"]
+             for tool in ("iptables", "ip6tables") for hello in ("|160301|", "|160303|")]
 
     def each(action):
         for rule in rules:
@@ -117,8 +120,8 @@ def test_reset_hello(world, mode):
             for ip, port in ((world.service.ip(family), 80), (world.web.ip(family), OTHER)):
                 out = world.get(ip, port)
                 assert "HTTP/1.1 503" in out and "x-weft-reason: UF" in out, out
-            assert attempt(world.client, world.web.ip(family), RAW, b"raw\n")[0] == b""
-        assert len(world.server.records()) == served
+            assert attempt(world.client, world.web.ip(family), QUIET, b"raw\n")[0] == b""
+        assert len(world.server.records()) == served and world.quiet.bytes() == b""
     finally:
         each("-D")
     wait_for("service", lambda: "HTTP/1.1 200" in world.get(world.service.ip4, 80))

@@ -166,6 +166,7 @@ def test_expired_while_the_control_plane_is_away(world, family):
     served = len(world.server.records())
     assert "HTTP/1.1 503" in get()
     assert closed(world.probe, world.web.ip(family), leaf), "the server's sidecar still serves under its own"
+    assert world.web.metric("weft_connections_refused_total", reason="own_certificate") >= 1
     assert len(world.server.records()) == served
     world.control.start()
     for pod in (world.client, world.web):

@@ -51,7 +51,7 @@ class Tape:
                     self.done.append((key, found))
                 found = self.streams[key] = Follower((seq + 1) & 0xffffffff)
         elif found is None:
-            found = self.streams[key] = Follower(seq)
+            found = self.streams[key] = Follower(seq, whole=False)
         return found
 
     def packet(self, p, size):

@@ -12,12 +12,14 @@ def offers_tls13(hello):
 
 
 class Follower:
-    """One direction of a connection. plain: the bytes that were no TLS 1.3, None while there are none;
+    """One direction of a connection, from its SYN on or (whole=False: it is older than the recording) as far
+    as what was seen of it begins with a record; else it is lost. plain: the bytes that were no TLS 1.3, None while there are none;
     lost: segments that the recording lacks, after which nothing more is judged."""
 
-    __slots__ = ("expect", "fed", "kept", "late", "lost", "plain", "head", "left", "hello")
+    __slots__ = ("expect", "fed", "kept", "late", "lost", "plain", "head", "left", "hello", "whole")
 
-    def __init__(self, expect):
+    def __init__(self, expect, whole=True):
+        self.whole = whole
         self.expect, self.fed, self.kept = expect, 0, 0
         self.late, self.lost, self.plain = None, False, None
         self.head, self.left, self.hello = b"", 0, b""
@@ -71,7 +73,7 @@ class Follower:
         """Collects a record's header (RFC 8446 5.1: types change_cipher_spec to application_data, version 3.1
         or 3.3); returns where its body begins."""
         if self.fed == 0 and at == 0 and not self.head:
-            if data[0] != 22:
+            if self.whole and data[0] != 22:
                 self.plain = bytes(data[:80])
                 return at
         step = min(5 - len(self.head), len(data) - at)
@@ -80,6 +82,9 @@ class Follower:
             return at + step
         kind, version, size = struct.unpack(">BHH", self.head)
         if not 20 <= kind <= 23 or version not in (0x0301, 0x0303) or not 0 < size <= 16384 + 256:
+            if not self.whole and self.fed == 0 and at + step <= 5:
+                self.lost = True
+                return len(data)
             self.plain = self.head + bytes(data[at + step:at + step + 75])
         self.head, self.left = b"", size
         return at + step
