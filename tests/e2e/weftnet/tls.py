@@ -12,9 +12,9 @@ def offers_tls13(hello):
 
 
 class Follower:
-    """One direction of a connection, from its SYN on or (whole=False: it is older than the recording) as far
-    as what was seen of it begins with a record; else it is lost. plain: the bytes that were no TLS 1.3, None while there are none;
-    lost: segments that the recording lacks, after which nothing more is judged."""
+    """One direction of a connection, from its SYN on; where it is older than the recording (whole=False) only if what
+    was seen of it begins with a record, else it is lost. plain: the bytes that were no TLS 1.3, None while there are
+    none; lost: segments that the recording lacks, after which nothing more is judged."""
 
     __slots__ = ("expect", "fed", "kept", "late", "lost", "plain", "head", "left", "hello", "whole")
 
