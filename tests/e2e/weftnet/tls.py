@@ -12,8 +12,8 @@ def offers_tls13(hello):
 
 
 class Follower:
-    """One direction of a connection, from its SYN on; where it is older than the recording (whole=False) only if what
-    was seen of it begins with a record, else it is lost. plain: the bytes that were no TLS 1.3, None while there are
+    """One direction of a connection, from its SYN on; where it is older than the recording (whole=False) only as
+    long as what is seen of it are records, then it is lost. plain: the bytes that were no TLS 1.3, None while there are
     none; lost: segments that the recording lacks, after which nothing more is judged."""
 
     __slots__ = ("expect", "fed", "kept", "late", "lost", "plain", "head", "left", "hello", "whole")
@@ -82,7 +82,7 @@ class Follower:
             return at + step
         kind, version, size = struct.unpack(">BHH", self.head)
         if not 20 <= kind <= 23 or version not in (0x0301, 0x0303) or not 0 < size <= 16384 + 256:
-            if not self.whole and self.fed == 0 and at + step <= 5:
+            if not self.whole:
                 self.lost = True
                 return len(data)
             self.plain = self.head + bytes(data[at + step:at + step + 75])
