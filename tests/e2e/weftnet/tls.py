@@ -22,7 +22,7 @@ class Follower:
         self.whole = whole
         self.expect, self.fed, self.kept = expect, 0, 0
         self.late, self.lost, self.plain = None, False, None
-        self.head, self.left, self.hello = b"", 0, b""
+        self.head, self.left, self.hello = b"", 0, b"" if whole else None
 
     def segment(self, seq, data):
         """A segment's payload; data is only valid during the call."""
