@@ -112,9 +112,12 @@ fuzz_c := $(wildcard tests/fuzz/*_fuzz.c)
 unit_tests := $(unit_c:%.c=$(B)/%)
 mem_tests := $(mem_c:%.c=$(B)/%)
 fuzzers := $(fuzz_c:%.c=$(B)/%)
+# Their corpora as tests, without an engine.
+replays := $(fuzz_c:%_fuzz.c=$(B)/%_replay)
 
 our_c := $(weft_c) $(sidecar_c) $(ctrlplane_c) $(injector_c) $(cli_c) $(program_c)
-all_objects := $(call objects,$(our_c) $(support_c) $(unit_c) $(mem_c) $(fuzz_c)) \
+all_objects := $(call objects,$(our_c) $(support_c) $(unit_c) $(mem_c) $(fuzz_c) \
+	tests/fuzz/replay.c) \
 	$(gen_c:build/gen/%.c=$(B)/gen/%.o)
 
 # --- what changes with flags and with the set of files ---
@@ -150,7 +153,7 @@ endif
 
 all: $(programs) $(product_archives) ## build the programs (VARIANT=release, clang, asan, tsan)
 
-tests: all $(unit_tests) $(mem_tests) ## build the unit and memory tests too
+tests: all $(unit_tests) $(mem_tests) $(replays) ## build the unit and memory tests too
 
 $(B)/third.stamp: tools/deps tools/deps.lock lib/crypto/mbedtls_config.h $(B)/flags \
 		$(wildcard lib/crypto/*_alt.h)
@@ -201,6 +204,13 @@ $(unit_tests) $(mem_tests): $(B)/%: $(B)/obj/%.o $(test_archives) $(B)/third.sta
 	$(Q)$(CC) $< -Wl,--start-group $(test_archives) -Wl,--end-group $(LDFLAGS_ALL) $(LDLIBS) \
 		-lcmocka -o $@
 
+$(replays): $(B)/%_replay: $(B)/obj/%_fuzz.o $(B)/obj/tests/fuzz/replay.o $(test_archives) \
+		$(B)/third.stamp
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(filter %.o,$^) -Wl,--start-group $(test_archives) -Wl,--end-group $(LDFLAGS_ALL) \
+		$(LDLIBS) -lcmocka -o $@
+
 $(fuzzers): $(B)/%: $(B)/obj/%.o $(test_archives) $(B)/third.stamp
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
@@ -233,8 +243,8 @@ test: ready ## unit, memory and end-to-end tests
 	$(submake) mem
 	$(submake) e2e
 
-unit: $(unit_tests) ## unit tests alone (T=buf runs those whose path matches)
-	@$(run_tests) $(unit_tests)
+unit: $(unit_tests) $(replays) ## unit tests and the fuzzers' corpora (T=buf runs those whose path matches)
+	@$(run_tests) $(unit_tests) $(replays)
 
 mem: $(mem_tests) ## two sidecars in one process on a simulated loop (T= as above)
 	@$(if $(mem_tests),$(run_tests) $(mem_tests),echo "no tests in tests/mem")
