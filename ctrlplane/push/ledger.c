@@ -166,6 +166,7 @@ int ledger_subscribe(struct ledger *l, const Weft__Mesh__V1__Key *k)
 	struct ledger_key *key = key_new(k);
 	struct str bytes = str_make(key->bytes, key->n);
 	const char *fault = key_fault(key);
+	l->overtaken = true;
 	if (fault != NULL)
 		return key_refuse(l, key, fault);
 	struct ledger_key *known = map_get(l->by_key, bytes);

@@ -5,7 +5,8 @@
  * A pass looks at everything that the pod must have and at every key, and puts what differs into
  * one response: required resources, then the list of them, answers with their resources, removals
  * last, so that the new is there before the old goes. It holds the catalog that it began with. A
- * response that is full ends its pass; the next one begins anew and finds the rest.
+ * response that is full ends its pass; the next one begins anew and finds the rest, and so it does
+ * where the catalog changed or a key came while the pass was under way.
  */
 #ifndef WEFT_CTRLPLANE_PUSH_LEDGER_H
 #define WEFT_CTRLPLANE_PUSH_LEDGER_H
@@ -90,6 +91,7 @@ struct ledger {
 	enum ledger_step step;
 	size_t at;                /* LEDGER_REQUIRED */
 	struct list_node *cursor; /* LEDGER_KEYS, LEDGER_REMOVALS: the next */
+	bool overtaken;           /* there is another catalog, or a key that it may have passed */
 	struct response response;
 };
 
@@ -112,7 +114,7 @@ size_t ledger_answer(struct ledger *l, Weft__Mesh__V1__Rejection *const *rejecte
 	uint64_t now);
 
 enum ledger_verdict {
-	LEDGER_MORE,     /* the budget is used up: call again, with any catalog */
+	LEDGER_MORE,     /* the budget is used up, or the pass overtaken: call again */
 	LEDGER_NOTHING,  /* all that the catalog has for this stream has been told */
 	LEDGER_RESPONSE, /* ledger_take it */
 	LEDGER_WITHHELD  /* the pod cannot be served now: why is in err */
@@ -126,6 +128,7 @@ struct ledger_taken {
 	uint8_t *bytes; /* mem_free */
 	size_t n, resources, removed, answers;
 	bool complete;
+	bool more;      /* another pass is due when this response is answered */
 	char *position; /* mem_free; NULL: not complete */
 };
 /* Packs the response of LEDGER_RESPONSE and ends the pass. */

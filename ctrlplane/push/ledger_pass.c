@@ -36,6 +36,7 @@ static int begin_pass(struct ledger *l, struct catalog *c, struct str position, 
 	l->position = mem_strndup(position.p, position.n);
 	l->step = LEDGER_LIST;
 	l->at = 0;
+	l->overtaken = false;
 	l->passes++;
 	response_init(&l->response, l->cfg.response_bytes);
 	return 0;
@@ -336,6 +337,7 @@ enum ledger_verdict ledger_run(struct ledger *l, struct catalog *c, struct str p
 {
 	if (l->catalog == NULL && begin_pass(l, c, position, err, size) != 0)
 		return LEDGER_WITHHELD;
+	l->overtaken = l->overtaken || l->catalog != c;
 	for (; l->step != LEDGER_DONE; budget--) {
 		if (budget == 0)
 			return LEDGER_MORE;
@@ -345,7 +347,7 @@ enum ledger_verdict ledger_run(struct ledger *l, struct catalog *c, struct str p
 	if (!response_empty(&l->response))
 		return LEDGER_RESPONSE;
 	ledger_end_pass(l);
-	return LEDGER_NOTHING;
+	return l->overtaken ? LEDGER_MORE : LEDGER_NOTHING;
 }
 
 struct ledger_taken ledger_take(struct ledger *l, struct str nonce)
@@ -354,7 +356,8 @@ struct ledger_taken ledger_take(struct ledger *l, struct str nonce)
 	struct ledger_taken t = {.resources = r->resources.n,
 		.removed = r->removed.n,
 		.answers = r->answers.n,
-		.complete = !r->cut};
+		.complete = !r->cut,
+		.more = r->cut || l->overtaken};
 	ASSERT(l->catalog != NULL && l->step == LEDGER_DONE);
 	if (t.complete) {
 		t.position = l->position;

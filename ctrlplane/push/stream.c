@@ -320,9 +320,8 @@ static void send_response(struct push_stream *s)
 	if (t.complete) {
 		mem_free(s->position);
 		s->position = t.position;
-	} else {
-		s->due = true;
 	}
+	s->due = t.more;
 	mem_free(t.bytes);
 }
 

@@ -533,6 +533,43 @@ static void test_pass_keeps_its_catalog(void **state)
 	catalog_unref(&moved);
 }
 
+/* A pass that began before the catalog changed, or a key came, is not the last one. */
+static void test_overtaken(void **state)
+{
+	(void)state;
+	struct ledger p;
+	char err[256];
+	struct catalog *c = catalog_of(SHOP);
+	struct catalog *denies = catalog_of(SHOP POLICY("deny"));
+	ledger_start(&p, 10, LEDGER_RESPONSE_BYTES);
+	/* Amidst a pass that has something to say. */
+	assert_int_equal(ledger_run(&p, c, STR("a:1"), 1, err, sizeof(err)), LEDGER_MORE);
+	assert_int_equal(ledger_run(&p, denies, STR("a:2"), 99, err, sizeof(err)), LEDGER_RESPONSE);
+	struct ledger_taken out = ledger_take(&p, STR("n"));
+	assert_true(out.complete && out.more);
+	assert_string_equal(out.position, "a:1");
+	mem_free(out.bytes);
+	mem_free(out.position);
+	ack(&p);
+	/* Amidst one that has nothing to say. */
+	assert_int_equal(ledger_run(&p, c, STR("a:1"), 1, err, sizeof(err)), LEDGER_MORE);
+	expect(&p, denies, "a:2",
+		"+AuthorizationPolicy/shop/deny required(AuthorizationPolicy/shop/deny) @a:2");
+	ack(&p);
+	/* And a key behind the pass's back: all keys have been looked at. */
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(ledger_run(&p, denies, STR("a:2"), 1, err, sizeof(err)),
+			LEDGER_MORE);
+	assert_int_equal(p.step, LEDGER_REMOVALS);
+	sub(&p, "10.9.9.9");
+	expect(&p, denies, "a:2", "10.9.9.9>- @a:2");
+	ack(&p);
+	expect(&p, denies, "a:2", "");
+	ledger_fini(&p);
+	catalog_unref(&c);
+	catalog_unref(&denies);
+}
+
 static void test_withheld(void **state)
 {
 	(void)state;
@@ -563,6 +600,7 @@ int main(void)
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_pass_keeps_its_catalog),
+		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_withheld),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

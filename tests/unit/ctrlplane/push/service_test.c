@@ -217,6 +217,56 @@ static void test_slow_reader(void **state)
 	push_world_close(&w);
 }
 
+#define MANY 9000 /* keys: more than are looked at in a turn */
+
+static void subscribe_many(struct push_client *c)
+{
+	Weft__Mesh__V1__DiscoveryRequest m = WEFT__MESH__V1__DISCOVERY_REQUEST__INIT;
+	struct arena a;
+	arena_init(&a, NULL);
+	m.subscribe = arena_alloc(&a, MANY * sizeof(*m.subscribe));
+	for (unsigned i = 0; i < MANY; i++) {
+		m.subscribe[i] = ARENA_NEW(&a, Weft__Mesh__V1__Key);
+		weft__mesh__v1__key__init(m.subscribe[i]);
+		m.subscribe[i]->by_case = WEFT__MESH__V1__KEY__BY_NAME;
+		m.subscribe[i]->name = (char *)(uintptr_t)arena_printf(&a, "shop/n%u", i).p;
+		if (i == 0)
+			m.subscribe[i]->name = (char *)(uintptr_t)"shop/web";
+	}
+	m.n_subscribe = MANY;
+	push_client_send(c, &m);
+	arena_clear(&a);
+}
+
+static void keep_position(struct push_client *c, const Weft__Mesh__V1__DiscoveryResponse *m)
+{
+	snprintf(c->arg, 128, "%s", m->position);
+}
+
+/* Whenever a change comes, a stream that is being looked at hears of it too. */
+static void test_change_amidst_a_look(void **state)
+{
+	(void)state;
+	struct push_world w;
+	struct push_client me;
+	char position[128];
+	push_world_init(&w);
+	push_world_open(&w, SHOP("10.0.0.2"));
+	for (size_t turns = 1; turns < 16; turns++) {
+		push_client_open(&me, &w, "shop/me");
+		me.mute = true;
+		me.arg = position;
+		me.on_response = keep_position;
+		subscribe_many(&me);
+		(void)loop_sim_settle(w.loop, turns);
+		push_world_set(&w, turns % 2 != 0 ? SHOP("10.0.0.3") : SHOP("10.0.0.2"));
+		push_world_settle(&w);
+		assert_string_equal(position, store_position(w.store).p);
+		push_client_close(&me);
+	}
+	push_world_close(&w);
+}
+
 static void test_stale_nonce(void **state)
 {
 	(void)state;
@@ -438,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_nack),
 		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_change_amidst_a_look),
 		cmocka_unit_test(test_stale_nonce),
 		cmocka_unit_test(test_behind),
 		cmocka_unit_test(test_credentials),
