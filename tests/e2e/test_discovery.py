@@ -107,13 +107,13 @@ def test_many_addresses(world):
     """An application that dials 100,000 addresses: bounded in the sidecar and at the control plane."""
     n = 5_000 if SANITIZED else 50_000
 
-    def dial():
+    def dial(number):
         for base in ("10.96.", "fd96::1:"):
-            world.client.exec("/usr/bin/python3", "-c", DIAL, base, str(n), timeout=300)
+            world.client.exec("/usr/bin/python3", "-c", DIAL, base, str(number), timeout=300)
         wait_for("connections to end", lambda: world.client.metric("weft_connections_open", ) < 20, timeout=60)
-    dial()  # what it takes at most is taken once
+    dial(min(n, 20_000))  # what it takes at most is taken once
     before = rss_kib(world.client)
-    dial()
+    dial(n)
     after = rss_kib(world.client)
     if not SANITIZED:
         assert after - before < 2 * 1024, (before, after)

@@ -101,7 +101,7 @@ def test_no_failed_request(world, family, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_many_requests_over_many_connections(world, family, version):
-    world.load(family, version, MANY, CONNECTIONS)
+    world.load(family, version, MANY if family == 4 else MANY // 4, CONNECTIONS)
     world.settle()
 
 
