@@ -81,6 +81,11 @@ static void on_housekeeping(void *arg)
 static void on_done(void *arg)
 {
 	struct ctrlplane *c = cast(arg);
+	if (c->quitting && loop_has_orphans(c->env.loop)) {
+		loop_end_orphans(c->env.loop);
+		loop_next_turn(&c->done_task);
+		return;
+	}
 	if (!c->quitting && loop_has_orphans(c->env.loop) &&
 		loop_now(c->env.loop) < c->ended + FLUSH_NS) {
 		loop_timer_start(&c->flush, DRAIN_LOOK_NS);

@@ -100,7 +100,8 @@ static void on_turn(void *arg)
 			return;
 		stream_look(s);
 	}
-	/* Who asked to be looked at again meanwhile waits for it too: others have their turn first. */
+	/* Who asked to be looked at again meanwhile waits for it too: others have their turn first.
+	 */
 	loop_task_cancel(&p->turn);
 	if (!list_empty(&p->dirty) || !list_empty(&p->asking))
 		loop_next_turn(&p->turn);

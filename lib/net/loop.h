@@ -126,9 +126,9 @@ static inline void loop_orphan_done(struct loop_orphan *o) /* safe on a zeroed o
 {
 	list_remove(&o->node);
 }
-/* Whoever ends the program may wait for them. */
+/* Whoever ends the program may wait for them, or end them now; what they free goes in this turn. */
 bool loop_has_orphans(const struct loop *loop);
-
+void loop_end_orphans(struct loop *loop);
 /* --- signals (libev loop only), by signalfd --- */
 typedef void loop_signal_fn(void *arg, int signo);
 /* Blocks the signals (0-terminated list) and reports them on the loop. One call per loop. Returns 0

@@ -107,6 +107,12 @@ static void end_oldest_orphan(struct loop *loop)
 	o->end(o->arg);
 }
 
+void loop_end_orphans(struct loop *loop)
+{
+	while (!list_empty(&loop->orphans))
+		end_oldest_orphan(loop);
+}
+
 void loop_free(struct loop **loop)
 {
 	struct loop *l = *loop;
@@ -115,8 +121,7 @@ void loop_free(struct loop **loop)
 		return;
 	*loop = NULL;
 	ASSERT(!l->in_turn);
-	while (!list_empty(&l->orphans))
-		end_oldest_orphan(l);
+	loop_end_orphans(l);
 	l->backend->free(l);
 }
 
