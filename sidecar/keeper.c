@@ -56,6 +56,7 @@ static void write_file(struct keeper *k)
 	loop_timer_stop(&k->latest);
 	if (!k->cfg.fill(k->cfg.arg, &st)) {
 		k->dirty = false;
+		k->in_a_row = 0; /* nothing is tried again: the next change is a first one */
 		return;
 	}
 	if (state_save(k->path, &st, err, sizeof(err)) != 0) {

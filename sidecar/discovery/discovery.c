@@ -95,7 +95,7 @@ static void on_after(void *arg)
 	settle(d);
 	tell(d);
 	trim_destinations(d);
-	keys_trim(&d->keys);
+	keys_trim(&d->keys, address_in_use, d);
 	settle(d);
 	if (d->keys.changed || d->changed) {
 		d->keys.changed = d->changed = false;
@@ -237,7 +237,7 @@ void discovery_restore(struct discovery *d, const Weft__Mesh__V1__State *st)
 		(void)restore_key(d, &st->not_meshed[i], NULL);
 	if (strnlen(st->position, POSITION_MAX + 1) <= POSITION_MAX)
 		(void)str_copy(d->position, sizeof(d->position), str_from(st->position));
-	keys_trim(&d->keys);
+	keys_trim(&d->keys, address_in_use, d);
 	d->res.dirty = d->changed = d->keys.changed = false;
 	d->was_ready = resources_ready(&d->res);
 }

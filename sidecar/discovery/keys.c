@@ -402,12 +402,26 @@ static void forget_oldest(struct keys *k, struct list *l)
 	keys_forget(k, CONTAINER_OF(list_first(l), struct key, order));
 }
 
-void keys_trim(struct keys *k)
+/* What runs in plaintext has to hear when its destination gets a sidecar. */
+static void trim_negatives(struct keys *k, bool (*in_use)(void *arg, const struct addr *ip),
+	void *arg)
 {
-	while (k->n_negatives > k->max_negatives) {
+	size_t looks = k->n_negatives;
+	while (k->n_negatives > k->max_negatives && looks-- > 0) {
+		struct key *key = CONTAINER_OF(list_first(&k->negatives), struct key, order);
+		if (key->ip.family != ADDR_NONE && in_use(arg, &key->ip)) {
+			order_remove(k, key);
+			order_append(k, key);
+			continue;
+		}
 		k->evicted++;
-		forget_oldest(k, &k->negatives);
+		keys_forget(k, key);
 	}
+}
+
+void keys_trim(struct keys *k, bool (*in_use)(void *arg, const struct addr *ip), void *arg)
+{
+	trim_negatives(k, in_use, arg);
 	while (k->n_refused > KEYS_REFUSED_MAX)
 		forget_oldest(k, &k->refused);
 }

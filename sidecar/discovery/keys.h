@@ -75,8 +75,8 @@ bool keys_answer(struct keys *k, const Weft__Mesh__V1__Answer *a, uint64_t now);
 bool key_open(const struct key *key);
 /* The keys of a slot whose resource came, or was refused, are told. */
 void keys_tell_slot(struct keys *k, struct slot *s);
-/* Down to the bounds. */
-void keys_trim(struct keys *k);
+/* Down to the bounds, the least used first, none that in_use says is in use. */
+void keys_trim(struct keys *k, bool (*in_use)(void *arg, const struct addr *ip), void *arg);
 /* Asks again for what was refused long enough ago. When to come again (monotonic); 0: nothing
  * waits. */
 uint64_t keys_retry(struct keys *k, uint64_t now);

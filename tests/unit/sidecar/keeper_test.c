@@ -145,6 +145,24 @@ static void test_the_disk_refuses(void **state)
 	assert_int_equal(keeper_failures(w->keeper), n);
 }
 
+/* What could not be written is not to be any more: the next change is written all the same. */
+static void test_nothing_to_write_after_a_failure(void **state)
+{
+	struct world *w = *state;
+	rmdir(w->folder);
+	keeper_touch(w->keeper);
+	loop_sim_advance(w->loop, 200 * NS_PER_MS);
+	assert_int_equal(keeper_failures(w->keeper), 1);
+	w->nothing = true;
+	loop_sim_advance(w->loop, 10 * NS_PER_S);
+	assert_int_equal(keeper_failures(w->keeper), 1);
+	w->nothing = false;
+	assert_int_equal(mkdir(w->folder, 0700), 0);
+	keeper_touch(w->keeper);
+	loop_sim_advance(w->loop, NS_PER_S);
+	assert_true(is_there(w));
+}
+
 static void test_flush(void **state)
 {
 	struct world *w = *state;
@@ -166,6 +184,7 @@ int main(void)
 		TEST(test_together),
 		TEST(test_nothing_to_write),
 		TEST(test_the_disk_refuses),
+		TEST(test_nothing_to_write_after_a_failure),
 		TEST(test_flush),
 	};
 	return cmocka_run_group_tests_name("keeper", tests, NULL, NULL);

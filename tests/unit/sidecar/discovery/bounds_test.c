@@ -235,6 +235,40 @@ static void test_in_use_beyond_the_bound(void **state)
 	assert_int_equal(w->d->res.n_lru, 1);
 }
 
+/* A connection in plaintext runs for long: its address is not forgotten for all the others, so that
+ * it is heard of when a meshed pod gets it. */
+static void test_not_meshed_and_in_use(void **state)
+{
+	struct disc *w = *state;
+	struct oracle o = {0};
+	w->max_negatives = 3;
+	w->in_use = "10.0.0.0";
+	begin(w, &o);
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_int_equal(ask(w, i), LOOKUP_UNKNOWN);
+		disc_advance(w, FLUSH_EVERY);
+	}
+	disc_advance(w, NS_PER_S);
+	assert_int_equal(w->d->keys.n_negatives, 3);
+	assert_int_equal(disc_unsubscribed(w, "10.0.0.0"), 0);
+	response *m = say(w);
+	say_answer(w, m, "10.0.0.0", "Pod/shop/p-0");
+	say_resource(w, m, make_pod(w, "p-0", "10.0.0.0", "1"));
+	say_it(w, m);
+	assert_non_null(strstr(w->in_force, "Pod/shop/p-0"));
+	/* Used no more it goes like all others, however many there are. */
+	w->in_use = NULL;
+	m = say(w);
+	say_answer(w, m, "10.0.0.0", NULL);
+	say_it(w, m);
+	for (uint32_t i = 20; i < 25; i++) {
+		(void)ask(w, i);
+		disc_advance(w, FLUSH_EVERY);
+	}
+	disc_advance(w, NS_PER_S);
+	assert_int_equal(disc_unsubscribed(w, "10.0.0.0"), 1);
+}
+
 /* Two names, one destination: it stays while one of them is left. */
 static void test_two_keys_one_destination(void **state)
 {
@@ -267,6 +301,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_answers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_least_used, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_in_use_beyond_the_bound, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_not_meshed_and_in_use, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_two_keys_one_destination, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
