@@ -163,24 +163,6 @@ void conn_keep_chain(struct conn *c, const struct io *io)
 	c->trusted_at = c->flow->generation;
 }
 
-static bool same_endpoint(const struct mesh_endpoint *a, const struct mesh_endpoint *b)
-{
-	return str_eq(a->uid, b->uid) && str_eq(a->spiffe_id, b->spiffe_id) &&
-		a->meshed == b->meshed && addr_eq(&a->v4, &b->v4) && addr_eq(&a->v6, &b->v6);
-}
-
-/* What ep is called in the destination of now; NULL: it is not there any more. */
-static const struct mesh_endpoint *find_endpoint(const struct dest *d,
-	const struct mesh_endpoint *ep)
-{
-	if (d->kind == DEST_POD && same_endpoint(&d->pod->endpoint, ep))
-		return &d->pod->endpoint;
-	for (size_t i = 0; d->kind == DEST_SERVICE && i < d->service->n_endpoints; i++)
-		if (same_endpoint(&d->service->endpoints[i], ep))
-			return &d->service->endpoints[i];
-	return NULL;
-}
-
 void conn_follow(struct conn *c)
 {
 	struct snapshot *now = c->flow->snap;
@@ -190,7 +172,7 @@ void conn_follow(struct conn *c)
 		return;
 	if (c->direction == SPAN_OUTBOUND) {
 		(void)lookup_find(c, now, &d);
-		if (c->endpoint != NULL && (ep = find_endpoint(&d, c->endpoint)) == NULL)
+		if (c->endpoint != NULL && (ep = dest_find_again(&d, c->endpoint)) == NULL)
 			return;
 		c->dest = d;
 		c->endpoint = ep;

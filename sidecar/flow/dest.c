@@ -110,3 +110,39 @@ int dest_hop(const struct snapshot *s, const struct dest *d, const struct mesh_e
 	}
 	return MESH_DISCOVERY;
 }
+
+static bool same_endpoint(const struct mesh_endpoint *a, const struct mesh_endpoint *b)
+{
+	return str_eq(a->uid, b->uid) && str_eq(a->spiffe_id, b->spiffe_id) &&
+		a->meshed == b->meshed && addr_eq(&a->v4, &b->v4) && addr_eq(&a->v6, &b->v6);
+}
+
+const struct mesh_endpoint *dest_find_again(const struct dest *d,
+	const struct mesh_endpoint *ep)
+{
+	if (d->kind == DEST_POD && same_endpoint(&d->pod->endpoint, ep))
+		return &d->pod->endpoint;
+	for (size_t i = 0; d->kind == DEST_SERVICE && i < d->service->n_endpoints; i++)
+		if (same_endpoint(&d->service->endpoints[i], ep))
+			return &d->service->endpoints[i];
+	return NULL;
+}
+
+int dest_still(const struct snapshot *s, const struct addr *orig, const struct mesh_endpoint *ep,
+	const struct addr *to)
+{
+	struct dest d;
+	struct dest_hop hop;
+	dest_find(s, orig, true, &d);
+	if (ep == NULL && d.kind == DEST_PASSTHROUGH)
+		return 0;
+	if (d.kind == DEST_REFUSED)
+		return d.reason;
+	if (ep == NULL)
+		return MESH_MESHED_NOW;
+	ep = dest_find_again(&d, ep);
+	if (ep == NULL)
+		return MESH_NO_ENDPOINTS;
+	int reason = dest_hop(s, &d, ep, &hop);
+	return reason != 0 || addr_eq(&hop.to, to) ? reason : MESH_NO_ENDPOINTS;
+}

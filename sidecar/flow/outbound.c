@@ -70,6 +70,8 @@ int outbound_tcp_target(struct conn *c, struct connect_target *out, const char *
 		ep = &c->dest.pod->endpoint;
 	if (reason == 0)
 		reason = dest_hop(c->snap, &c->dest, ep, &hop);
+	if (reason == 0 && !hop.secure && c->snap != c->flow->snap)
+		reason = dest_still(c->flow->snap, &c->orig, ep, &hop.to);
 	if (reason == 0 && hop.secure && !hop.self && flow_expired(c->flow))
 		reason = MESH_OWN_CERTIFICATE;
 	if (reason == MESH_DISCOVERY)

@@ -120,6 +120,8 @@ static enum step_next pick_outbound(struct request *r, struct attempt *a)
 		a->endpoint = &d->pod->endpoint;
 	}
 	int reason = dest_hop(r->snap, d, a->endpoint, &hop);
+	if (reason == 0 && !hop.secure && r->snap != r->flow->snap)
+		reason = dest_still(r->flow->snap, &r->conn->orig, a->endpoint, &hop.to);
 	if (reason == 0 && hop.secure && !hop.self && flow_expired(r->flow))
 		reason = MESH_OWN_CERTIFICATE;
 	if (reason != 0)

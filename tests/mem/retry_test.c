@@ -355,6 +355,82 @@ static void test_raw_tcp_tries_the_other_endpoint(void **state)
 }
 
 /* The application behind the server's sidecar is down: the client's sidecar gets an answer. */
+/* -- while the configuration changes
+ * ----------------------------------------------------------------------------------- */
+
+/* Two endpoints without sidecar, the first of which is silent; while it is waited for, change() is
+ * in force. Nothing is sent in plaintext by what was known before. */
+static void changed_amid(struct pair *p, bool http, void (*change)(struct pair *p))
+{
+	struct mesh_raw two;
+	struct wire x[4];
+	struct mesh_test_pod *web2 = mesh_pod(&p->m, "web2", false);
+	p->m.round_robin = true;
+	p->m.mtls = WEFT__MESH__V1__MTLS_MODE__MTLS_MODE_PERMISSIVE;
+	p->web->meshed = false;
+	mesh_raw_start(&two, web2, 8080, NULL);
+	mesh_apply(&p->m);
+	refuse(p, p->web, ERR_TIMEOUT);
+	for (size_t i = 0; i < 4; i++) {
+		pair_wire(p, &x[i]);
+		wire_send(&x[i], http ? STR("GET / HTTP/1.1\r\nHost: w\r\n\r\n") : STR("\1\2\3"), 0,
+			NULL);
+	}
+	assert_in_range(two.n, 1, 3); /* the others wait for the silent one */
+	size_t before = two.n;
+	change(p);
+	mesh_apply_one(&p->m, p->client);
+	mesh_advance(&p->m, 6 * NS_PER_S);
+	assert_int_equal(two.n, before);
+	for (size_t i = 0; i < 4; i++)
+		wire_fini(&x[i]);
+	mesh_raw_stop(&two);
+	web2->meshed = web2->hidden = false;
+	mesh_apply_one(&p->m, p->client);
+	mesh_assert_idle(&p->m);
+}
+
+static void becomes_meshed(struct pair *p)
+{
+	p->m.pods[2].meshed = true;
+}
+
+static void goes_away(struct pair *p)
+{
+	p->m.pods[2].hidden = true;
+}
+
+static void becomes_strict(struct pair *p)
+{
+	p->m.mtls = WEFT__MESH__V1__MTLS_MODE__MTLS_MODE_STRICT;
+}
+
+static void test_the_other_endpoint_becomes_meshed(void **state)
+{
+	changed_amid(*state, true, becomes_meshed);
+}
+
+static void test_the_other_endpoint_becomes_meshed_raw(void **state)
+{
+	changed_amid(*state, false, becomes_meshed);
+}
+
+/* Whose its address is now nobody has said. */
+static void test_the_other_endpoint_goes_away(void **state)
+{
+	changed_amid(*state, true, goes_away);
+}
+
+static void test_the_other_endpoint_goes_away_raw(void **state)
+{
+	changed_amid(*state, false, goes_away);
+}
+
+static void test_the_other_endpoint_becomes_strict(void **state)
+{
+	changed_amid(*state, true, becomes_strict);
+}
+
 static void test_the_application_is_down(void **state)
 {
 	struct pair *p = *state;
@@ -391,6 +467,11 @@ int main(void)
 		PAIR_TEST(test_ejected_endpoints_are_not_asked_first),
 		PAIR_TEST(test_no_endpoint_answers),
 		PAIR_TEST(test_raw_tcp_tries_the_other_endpoint),
+		PAIR_TEST(test_the_other_endpoint_becomes_meshed),
+		PAIR_TEST(test_the_other_endpoint_becomes_meshed_raw),
+		PAIR_TEST(test_the_other_endpoint_goes_away),
+		PAIR_TEST(test_the_other_endpoint_goes_away_raw),
+		PAIR_TEST(test_the_other_endpoint_becomes_strict),
 		PAIR_TEST(test_the_application_is_down),
 	};
 	return cmocka_run_group_tests_name("failing upstreams", tests, NULL, NULL);
