@@ -136,6 +136,7 @@ bool stream_attest(struct push_stream *s)
 		s->key = (char *)(uintptr_t)arena_printf(a, "%.*s/%.*s", STR_ARG(s->who.ns),
 			STR_ARG(s->who.pod))
 				 .p;
+		grpc_call_vouch(s->call);
 		return true;
 	}
 	enum push_end why = status == GRPC_UNAVAILABLE ? PUSH_END_NOT_READY

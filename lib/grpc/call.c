@@ -142,6 +142,9 @@ void grpc_call_conclude(struct grpc_call *c, enum grpc_status status, struct str
 {
 	if (c->over)
 		return;
+	if (c->vouched)
+		c->owner->on_vouched(c->owner_arg, c, false);
+	c->vouched = false;
 	c->over = true;
 	c->end.status = status;
 	c->end.message = arena_str(&c->arena, text);
@@ -222,6 +225,15 @@ void grpc_call_info(const struct grpc_call *c, struct io_info *info)
 	*info = (struct io_info){0};
 	if (c->stream != NULL)
 		io_info(http_conn_io(stream_conn(c->stream)), info);
+}
+
+void grpc_call_vouch(struct grpc_call *c)
+{
+	ASSERT(c->server);
+	if (c->over || c->vouched || c->stream == NULL)
+		return;
+	c->vouched = true;
+	c->owner->on_vouched(c->owner_arg, c, true);
 }
 
 uint64_t grpc_call_deadline(const struct grpc_call *c)

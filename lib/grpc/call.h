@@ -65,6 +65,9 @@ struct str grpc_call_bearer(const struct grpc_call *c);
 /* Of the connection below: peer address, Unix uid, TLS facts. Empty once the stream is gone, as it
  * may be at on_end. */
 void grpc_call_info(const struct grpc_call *c, struct io_info *info);
+/* Server: the user knows who calls. While the call lasts its connection is not ended to make room
+ * for others. */
+void grpc_call_vouch(struct grpc_call *c);
 /* Loop time of the deadline (grpc-timeout); 0: none. Past it the call ends by itself with
  * DEADLINE_EXCEEDED. */
 uint64_t grpc_call_deadline(const struct grpc_call *c);

@@ -21,6 +21,8 @@ struct grpc_call_owner {
 	bool (*on_buffered)(void *owner, struct grpc_call *c, ssize_t delta);
 	/* Server: the head of the request, checked by HTTP alone. NULL for clients. */
 	void (*on_head)(void *owner, struct grpc_call *c, const struct http_head *head);
+	/* Server: it was vouched for, or is over after that; there is a stream yet. */
+	void (*on_vouched)(void *owner, struct grpc_call *c, bool vouched);
 };
 
 /* Owned by itself until its end was told and its stream is gone; borrowed by user and owner. */
@@ -33,6 +35,8 @@ struct grpc_call {
 	struct arena arena;
 	bool server;
 	struct http_stream *stream; /* NULL: not yet (client), or gone */
+	void *conn;                 /* server: the owner's, for as long as there is a stream */
+	bool vouched;
 	const struct grpc_call_events *ev;
 	void *arg;
 	/* receiving */

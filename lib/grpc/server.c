@@ -111,6 +111,9 @@ static void on_call_head(void *owner, struct grpc_call *c, const struct http_hea
 
 	if (s->closing)
 		grpc_call_finish_str(c, GRPC_UNAVAILABLE, STR("the server is closing"));
+	else if (s->stats.calls > s->cfg.max_conns && grpc_server_conn_is_greedy(c->conn))
+		grpc_call_finish_str(c, GRPC_RESOURCE_EXHAUSTED,
+			STR("too many calls: one for each connection goes on"));
 	else if (route == NULL)
 		grpc_call_finish_str(c, GRPC_UNIMPLEMENTED, STR("no such method"));
 	else
@@ -137,16 +140,24 @@ static bool on_call_buffered(void *owner, struct grpc_call *c, ssize_t delta)
 		buf_len(&c->rx) <= s->cfg.max_buffered / s->stats.calls;
 }
 
+static void on_call_vouched(void *owner, struct grpc_call *c, bool vouched)
+{
+	(void)owner;
+	grpc_server_conn_vouched(c->conn, vouched);
+}
+
 static const struct grpc_call_owner call_owner = {
 	.on_over = on_call_over,
 	.on_buffered = on_call_buffered,
 	.on_head = on_call_head,
+	.on_vouched = on_call_vouched,
 };
 
-void grpc_server_accept_call(struct grpc_server *s, struct http_stream *stream)
+void grpc_server_accept_call(struct grpc_server *s, void *conn, struct http_stream *stream)
 {
 	struct grpc_call *c = grpc_call_new(&s->env, true, &call_owner, s);
 
+	c->conn = conn;
 	list_append(&s->calls, &c->node);
 	s->stats.calls++;
 	grpc_call_accept(c, stream);

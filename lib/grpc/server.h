@@ -45,7 +45,10 @@ typedef void grpc_secure_fn(void *arg, struct io *io, grpc_ready_fn *ready, void
 struct grpc_server_config {
 	grpc_secure_fn *secure; /* NULL: plaintext, for tests */
 	void *secure_arg;
-	size_t max_conns;      /* 0: 1024; more are closed at once */
+	/* 0: 1024. One more takes the place of one without a call, or else of one of whose calls
+	 * nobody is known (grpc_call_vouch), or is closed at once. Where more calls are open than
+	 * that, connections of nobody known get one each. */
+	size_t max_conns;
 	size_t max_handshakes; /* 0: 256 at a time; more wait in the kernel's queue */
 	/* 0: 128 MiB; of messages that are not whole yet, or wait, over all calls. Beyond it a call
 	 * that holds more than its share is refused. */

@@ -14,6 +14,7 @@ struct server_conn {
 	struct list_node node; /* on server->conns; off it: it is being ended to make room */
 	struct grpc_server *server;
 	struct http_conn *http;
+	unsigned vouched; /* calls of which the user knows who calls */
 };
 
 /* Owned by itself until the hook that secures a connection has called back. */
@@ -37,7 +38,7 @@ static void free_memory(void *ptr)
 static void on_stream(void *arg, struct http_conn *http, struct http_stream *stream)
 {
 	(void)http;
-	grpc_server_accept_call(conn_cast(arg)->server, stream);
+	grpc_server_accept_call(conn_cast(arg)->server, arg, stream);
 }
 
 static void on_conn_end(void *arg, struct http_conn *http, enum reason reason)
@@ -75,20 +76,44 @@ static void conn_start(struct grpc_server *s, struct io *io)
 		http_conn_drain(c->http);
 }
 
-/* Ends the oldest connection that carries no call; false where all carry one. */
+void grpc_server_conn_vouched(void *conn, bool vouched)
+{
+	struct server_conn *c = conn_cast(conn);
+
+	c->vouched += vouched ? 1 : (unsigned)-1;
+}
+
+bool grpc_server_conn_is_greedy(const void *conn)
+{
+	const struct server_conn *c = conn;
+
+	return c->vouched == 0 && http_conn_streams(c->http) > 1;
+}
+
+/*
+ * Ends the oldest connection that carries no call, or else the oldest one that carries none of
+ * somebody known: calls that anybody may make, and hold for as long as they like, keep nobody out.
+ * False where there is none.
+ */
 static bool make_room(struct grpc_server *s)
 {
+	struct server_conn *one = NULL;
+
 	LIST_EACH(&s->conns, n)
 	{
 		struct server_conn *c = CONTAINER_OF(n, struct server_conn, node);
+		bool idle = http_conn_streams(c->http) == 0;
 
-		if (http_conn_streams(c->http) > 0)
-			continue;
-		list_remove(&c->node);
-		http_conn_end(c->http, REASON_OVERLOAD);
-		return true;
+		if (idle || (one == NULL && c->vouched == 0))
+			one = c;
+		if (idle)
+			break;
 	}
-	return false;
+	if (one == NULL)
+		return false;
+	list_remove(&one->node);
+	http_conn_end(one->http, REASON_OVERLOAD);
+	return true;
 }
 
 /* --- handshakes --- */

@@ -35,12 +35,16 @@ struct grpc_server {
 struct grpc_server *grpc_server_cast(void *arg);
 /* Its memory goes where nothing of it runs any more. */
 void grpc_server_finish_if_over(struct grpc_server *s);
-/* A stream began on a connection. */
-void grpc_server_accept_call(struct grpc_server *s, struct http_stream *stream);
+/* A stream began on a connection: conn is what server_conn.c knows it by. */
+void grpc_server_accept_call(struct grpc_server *s, void *conn, struct http_stream *stream);
 
 /* server_conn.c */
 void grpc_server_stop_listening(struct grpc_server *s);
 void grpc_server_drain_conns(struct grpc_server *s);
+/* One more, or one less, of its calls is vouched for. */
+void grpc_server_conn_vouched(void *conn, bool vouched);
+/* Of a connection: it has another call, and none that is vouched for. */
+bool grpc_server_conn_is_greedy(const void *conn);
 /* What has not ended by then is cut. */
 void grpc_server_on_close_timer(void *arg);
 

@@ -127,6 +127,8 @@ static void start(void *arg, struct grpc_call *c, const char *method)
 	u->call = c;
 	u->method = method;
 	grpc_call_set_user(c, &user_events, u);
+	if (u->vouch)
+		grpc_call_vouch(c);
 }
 
 static void start_echo(void *arg, struct grpc_call *c)

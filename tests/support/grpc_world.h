@@ -25,6 +25,7 @@ struct grpc_user {
 	/* what it does; answers are the server's */
 	bool echo;   /* each message comes back */
 	bool finish; /* OK at half-close */
+	bool vouch;  /* server: whoever calls is known */
 	bool drop_at_message, finish_at_message, pause_at_message;
 	unsigned answers; /* messages of answer_size after a request, then finish */
 	size_t answer_size;

@@ -31,6 +31,7 @@ void push_world_init(struct push_world *w)
 	char err[256];
 	*w = (struct push_world){.dir = "/tmp/weft-push-XXXXXX"};
 	ASSERT(mkdtemp(w->dir) != NULL);
+	w->max_conns = 20000;
 	snprintf(w->file, sizeof(w->file), "%s/position", w->dir);
 	w->loop = loop_new_sim(WORLDS_NOW * NS_PER_S);
 	w->log = log_new_sink(on_log, w, LOG_INFO, LOG_TEXT, loop_clock(w->loop));
@@ -56,7 +57,7 @@ static void start(struct push_world *w)
 {
 	char err[256];
 	struct addr bound;
-	const struct grpc_server_config cfg = {.log = w->log, .max_conns = 20000};
+	const struct grpc_server_config cfg = {.log = w->log, .max_conns = w->max_conns};
 	const struct listen_config listen = {.addr = w->at};
 	w->metrics = metrics_new(1000, 1);
 	w->cfg.metrics = w->metrics;

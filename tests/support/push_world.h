@@ -22,6 +22,7 @@ struct push_world {
 	struct grpc_server *server;
 	struct push *push;
 	struct push_config cfg;
+	size_t max_conns; /* of the server */
 	struct addr at;
 	char dir[64], file[96];
 	char logged[16384]; /* the beginning of the log */

@@ -217,6 +217,32 @@ static void test_streams(void **state)
 	push_world_close(&w);
 }
 
+/* Streams of pods stay where connections are wanted; whoever has none makes room. */
+static void test_connections(void **state)
+{
+	(void)state;
+	struct push_world w;
+	struct push_client me, you, late;
+	push_world_init(&w);
+	w.max_conns = 2;
+	push_world_open(&w, SHOP("10.0.0.2"));
+	push_client_start(&me, &w, "shop/me", "");
+	push_client_start(&you, &w, "shop/you", "");
+	push_client_start(&late, &w, NULL, "");
+	assert_false(me.ended || you.ended);
+	assert_int_equal(late.status, GRPC_UNAVAILABLE);
+	push_client_close(&me);
+	push_client_close(&late);
+	push_client_start(&late, &w, NULL, "");
+	assert_int_equal(late.status, GRPC_UNAUTHENTICATED);
+	push_client_start(&me, &w, "shop/me", "");
+	assert_false(me.ended || you.ended);
+	push_client_close(&me);
+	push_client_close(&you);
+	push_client_close(&late);
+	push_world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +252,7 @@ int main(void)
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_parked),
 		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_connections),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

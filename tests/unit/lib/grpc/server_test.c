@@ -122,10 +122,12 @@ static void test_connections_are_bounded(void **state)
 	grpc_world_init(&w, 64 * 1024);
 	grpc_world_serve(&w, &cfg);
 	grpc_world_connect(&w);
+	w.script.vouch = true;
 	struct grpc_user *u = grpc_world_call(&w, "Chat", 0);
 
 	grpc_world_settle(&w);
-	/* One that carries nothing makes room, one that carries a call does not. */
+	/* One that carries nothing makes room, one that carries a call of somebody known does not.
+	 */
 	struct io *idle = grpc_world_dial(&w), *next = grpc_world_dial(&w);
 
 	assert_int_equal(stats_of(&w).conns, 2);
@@ -145,6 +147,67 @@ static void test_connections_are_bounded(void **state)
 	io_close(&next, false);
 	io_close(&refused, false);
 	grpc_channel_free(&first);
+	grpc_world_close(&w);
+}
+
+/* Calls that anybody may make and hold keep nobody out: not as connections, nor as many of them on
+ * one. */
+static void test_unknown_callers_make_room(void **state)
+{
+	struct grpc_world w;
+	struct grpc_server_config cfg = {.max_conns = 3};
+	struct grpc_channel *channels[3];
+	struct grpc_user *u[3];
+
+	(void)state;
+	grpc_world_init(&w, 64 * 1024);
+	grpc_world_serve(&w, &cfg);
+	for (int i = 0; i < 3; i++) {
+		grpc_world_connect(&w);
+		channels[i] = w.channel;
+		w.script.vouch = i == 0;
+		u[i] = grpc_world_call(&w, "Chat", 0);
+		grpc_world_settle(&w);
+	}
+	struct io *next = grpc_world_dial(&w);
+
+	/* The oldest of the unknown, not the oldest. */
+	assert_int_equal(stats_of(&w).refused, 0);
+	assert_int_equal(u[0]->ends, 0);
+	grpc_user_expect_end(u[1], GRPC_UNAVAILABLE, NULL);
+	assert_int_equal(u[2]->ends, 0);
+	/* Two calls are open, and then three: one more of the unknown is too much. */
+	struct grpc_user *more = grpc_world_call(&w, "Chat", 0);
+
+	grpc_world_settle(&w);
+	assert_int_equal(more->ends, 0);
+	more = grpc_world_call(&w, "Chat", 0);
+	grpc_world_settle(&w);
+	grpc_user_expect_end(more, GRPC_RESOURCE_EXHAUSTED,
+		"too many calls: one for each connection goes on");
+	w.channel = channels[0];
+	more = grpc_world_call(&w, "Chat", 0);
+	grpc_world_settle(&w);
+	assert_int_equal(more->ends, 0);
+	/* Who is known no more makes room like others. */
+	grpc_call_close_send(u[0]->call);
+	grpc_world_settle(&w);
+	grpc_user_expect_end(u[0], GRPC_OK, "");
+	assert_int_equal(more->ends, 0);
+	io_close(&next, false);
+	grpc_world_settle(&w);
+	grpc_world_connect(&w);
+	struct grpc_user *last = grpc_world_call(&w, "Chat", 0);
+
+	grpc_world_settle(&w);
+	next = grpc_world_dial(&w);
+	grpc_user_expect_end(more, GRPC_UNAVAILABLE, NULL);
+	assert_int_equal(last->ends, 0);
+	assert_int_equal(stats_of(&w).refused, 0);
+	io_close(&next, false);
+	grpc_channel_free(&channels[0]);
+	grpc_channel_free(&channels[1]);
+	grpc_channel_free(&channels[2]);
 	grpc_world_close(&w);
 }
 
@@ -358,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_secure_hook),
 		cmocka_unit_test(test_handshakes_are_bounded),
 		cmocka_unit_test(test_connections_are_bounded),
+		cmocka_unit_test(test_unknown_callers_make_room),
 		cmocka_unit_test(test_unfinished_requests_are_bounded),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_close),
