@@ -30,15 +30,17 @@ void join_names(struct world *w)
 /* -- UIDs ------------------------------------------------------------------------------------- */
 
 /*
- * Manifests that never were in a cluster have no UIDs: they get one that depends on namespace and
- * name alone, in the form of RFC 9562 version 8.
+ * Manifests that never were in a cluster have no UIDs: they get one that depends on namespace, name
+ * and service account alone, in the form of RFC 9562 version 8. The account is part of it since a
+ * pod never changes its own: a manifest that does is another pod, and what the one before still
+ * holds (a session credential) does not get it the other identity.
  */
-static struct str derive_uid(struct arena *a, const struct object_meta *m)
+static struct str derive_uid(struct arena *a, const struct kube_pod *pod)
 {
 	uint8_t h[SHA256_SIZE];
 	char hex[2 * SHA256_SIZE + 1];
-	struct str seed =
-		arena_printf(a, "mesh.weft.dev Pod %.*s/%.*s", STR_ARG(m->ns), STR_ARG(m->name));
+	struct str seed = arena_printf(a, "mesh.weft.dev Pod %.*s/%.*s %.*s",
+		STR_ARG(pod->meta.ns), STR_ARG(pod->meta.name), STR_ARG(pod->service_account));
 	crypto_sha256(seed.p, seed.n, h);
 	h[6] = (uint8_t)(0x80 | (h[6] & 0x0f));
 	h[8] = (uint8_t)(0x80 | (h[8] & 0x3f));
@@ -52,7 +54,7 @@ void join_uids(struct world *w)
 	for (size_t i = 0; i < w->pods.n; i++) {
 		struct kube_pod *pod = w->pods.v[i];
 		if (pod->meta.uid.n == 0)
-			pod->meta.uid = derive_uid(&w->arena, &pod->meta);
+			pod->meta.uid = derive_uid(&w->arena, pod);
 	}
 }
 

@@ -352,6 +352,23 @@ static void test_another_service_account(void **state)
 	assert_true(str_eq(f->who.spiffe_id, STR("spiffe://cluster.local/ns/shop/sa/admin")));
 }
 
+/* A manifest without a UID that says another service account is of another pod. */
+static void test_another_service_account_without_a_uid(void **state)
+{
+	struct fixture *f = *state;
+	ca_world_source(&f->w, POD("web", "10.1.0.1", "{}", "") REST);
+	struct str token = make_token(f, 600);
+	expect(redeem(f, token, key_a), GRPC_OK);
+	struct str session = f->session;
+	expect(call(f, session), GRPC_OK);
+	ca_world_source(&f->w,
+		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop}\n"
+		"spec: {serviceAccountName: admin, containers: [{name: app}, {name: weft-sidecar}]}"
+		"\nstatus: {podIP: 10.1.0.1}\n" REST);
+	expect(call(f, session), GRPC_UNAUTHENTICATED);
+	expect(redeem(f, token, key_a), GRPC_UNAUTHENTICATED);
+}
+
 /* --- other credentials --- */
 
 static void test_unknown(void **state)
@@ -500,6 +517,7 @@ int main(void)
 		T(test_another_pod_of_that_name),
 		T(test_a_pod_that_has_finished),
 		T(test_another_service_account),
+		T(test_another_service_account_without_a_uid),
 		T(test_unknown),
 		T(test_kinds),
 		T(test_unix_users),

@@ -212,7 +212,7 @@ static void test_expectations(void **state)
 		{{.trust_domain = {"other.org", 9}}, ERR_VERIFY,
 			"f: foreign: trust domain cluster.local, expected other.org"},
 		{{.pod_uid = {"u-2", 3}}, ERR_VERIFY,
-			"f: foreign: pod UID 1101b710-d949-8421-8cd4-3bc517fccdae, expected u-2"},
+			"f: foreign: pod UID b833ebaf-c9e8-8715-a705-cc3320a2ab61, expected u-2"},
 		{{.now = WORLDS_NOW + 101, .max_stale = 100}, ERR_EXPIRED,
 			"f: 101 s old, the most is 100 s (max-stale)"},
 		{{.now = WORLDS_NOW + 3601}, ERR_EXPIRED, "f: the leaf expired 1 s ago"},
