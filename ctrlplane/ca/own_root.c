@@ -82,12 +82,18 @@ static void remove_phase(const struct authority *a)
 	mem_free(path);
 }
 
-/* next.* become root.*; goes on wherever a crash has left it. */
+/*
+ * next.* become root.*; goes on wherever a crash has left it. The phase is written once more before
+ * it is forgotten, which puts the new names on disk: without them a start would find next.* of no
+ * rotation, remove it, and go on with a root that nobody trusts any more.
+ */
 static int install(const struct authority *a, char *err, size_t size)
 {
 	int e = save_phase(a, ROTATION_INSTALL, 0, err, size);
 	if (e == 0)
 		e = root_files_promote(a, err, size);
+	if (e == 0)
+		e = save_phase(a, ROTATION_INSTALL, 0, err, size);
 	if (e == 0)
 		remove_phase(a);
 	return e;
