@@ -26,7 +26,7 @@ struct sim_net {
 	struct net net;
 	size_t capacity;
 	uint16_t next_port;
-	struct list listeners, rules;
+	struct list listeners, rules, dropped;
 };
 
 /* A connection that is established and waits to be accepted. Owned by the listener. */
@@ -49,6 +49,7 @@ struct sim_listener {
 struct sim_dial {
 	struct dial dial;
 	struct loop_task connect;
+	struct list_node node; /* its packets were dropped */
 };
 
 static const struct net_ops sim_net_ops;
@@ -366,10 +367,22 @@ static void on_connect(void *arg)
 		dial_finish(&d->dial, NULL, ERR_REFUSED);
 	else if (route.err == 0 && s->n_waiting < s->backlog)
 		establish(d, s, &route.at);
+	else
+		list_append(&sim->dropped, &d->node);
+}
+
+void net_sim_retransmit(struct net *net)
+{
+	LIST_EACH(&net_of(net)->dropped, n)
+	{
+		list_remove(n);
+		loop_defer(&CONTAINER_OF(n, struct sim_dial, node)->connect);
+	}
 }
 
 static void sim_dial_stop(struct dial *d)
 {
+	list_remove(&CONTAINER_OF(d, struct sim_dial, dial)->node);
 	loop_task_cancel(&CONTAINER_OF(d, struct sim_dial, dial)->connect);
 }
 
@@ -380,6 +393,7 @@ static struct dial *sim_dial(struct net *net, const struct dial_config *cfg)
 	struct sim_dial *d = MEM_NEW(struct sim_dial);
 
 	dial_init(&d->dial, &sim_dial_ops, net, cfg);
+	list_node_init(&d->node);
 	loop_task_init(&d->connect, net->loop, on_connect, d);
 	loop_defer(&d->connect);
 	return &d->dial;
@@ -413,5 +427,6 @@ struct net *net_new_sim(struct loop *loop, struct buf_pool *pool, size_t pipe_ca
 	sim->next_port = SIM_FIRST_PORT;
 	list_init(&sim->listeners);
 	list_init(&sim->rules);
+	list_init(&sim->dropped);
 	return &sim->net;
 }

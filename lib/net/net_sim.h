@@ -15,6 +15,8 @@
  * dial's own time is up, as a network that drops everything. 0 clears. Open connections stay.
  */
 void net_sim_fail(struct net *net, const struct addr *to, int err);
+/* Dials whose packets were dropped try once more now, under the rules of now. */
+void net_sim_retransmit(struct net *net);
 
 /*
  * Outbound capture of a pod: what is dialled from from_ip to another address reaches this listener,

@@ -158,12 +158,41 @@ static void raw_failed(struct conn *c, const struct connect_failure *failure)
 		spec_fail(c, failure->reason, failure->text);
 }
 
+/* The configuration changed while it was dialled: in plaintext it may be another pod's by now. 0, or
+ * a mesh reason. */
+static int still_plain(const struct conn *c)
+{
+	bool plain = c->dest.kind == DEST_PASSTHROUGH ||
+		(c->endpoint != NULL && !c->endpoint->meshed);
+	if (c->direction == SPAN_INBOUND || !plain || c->snap == c->flow->snap)
+		return 0;
+	return dest_still(c->flow->snap, &c->orig, c->endpoint, &c->span.upstream);
+}
+
+/* Nothing has been sent, and nothing will be. */
+static void raw_outdated(struct conn *c, struct io *io, int reason)
+{
+	const char *text = flow_reason(reason)->text;
+	io_close(&io, true);
+	if (try_elsewhere(c))
+		return;
+	if (c->state == CONN_CONNECT)
+		conn_end(c, reason, text, true);
+	else
+		spec_fail(c, reason, text);
+}
+
 static void on_connected(void *arg, struct io *io, const struct connect_failure *failure)
 {
 	struct conn *c = OBJ_CAST(struct conn, FLOW_CONN_MAGIC, arg);
 	c->connect = NULL;
 	if (io == NULL) {
 		raw_failed(c, failure);
+		return;
+	}
+	int reason = still_plain(c);
+	if (reason != 0) {
+		raw_outdated(c, io, reason);
 		return;
 	}
 	if (c->direction == SPAN_OUTBOUND)

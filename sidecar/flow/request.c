@@ -169,9 +169,23 @@ static enum step_next step_acquire(struct request *r)
 	return fail(r, REASON_OVERLOAD, "pool-waiting or pool-endpoints");
 }
 
+/* The configuration changed while the connection was made: in plaintext it may lead to another pod
+ * by now. 0, or a mesh reason. */
+static int still_plain(const struct request *r)
+{
+	const struct attempt *a = r->cur;
+	bool plain = a->target.ctx == NULL && !a->target.self;
+	if (r->conn->direction == SPAN_INBOUND || !plain || r->snap == r->flow->snap)
+		return 0;
+	return dest_still(r->flow->snap, &r->conn->orig, a->endpoint, &a->target.to);
+}
+
 static enum step_next step_send(struct request *r)
 {
 	struct attempt *a = r->cur;
+	int reason = still_plain(r);
+	if (reason != 0)
+		return fail(r, reason, NULL);
 	struct http_conn *upc = stream_conn(a->up);
 	if (r->head->protocol.n > 0 && !http_conn_can_upgrade(upc))
 		return fail(r, REASON_UNSUPPORTED,
@@ -246,10 +260,26 @@ static void on_timeout(void *arg)
  * ---------------------------------------------------------------------------------------------------
  */
 
+/* A head may come slowly: the request goes by the configuration under which it has come. */
+static void take_snapshot(struct request *r)
+{
+	struct conn *c = r->conn;
+	if (r->snap == r->flow->snap)
+		return;
+	snapshot_unref(&r->snap);
+	r->snap = snapshot_ref(r->flow->snap);
+	if (c->direction == SPAN_OUTBOUND)
+		(void)lookup_find(c, r->snap, &r->dest);
+	r->span.service = STR_NULL;
+	r->span.source = r->span.dest = (struct span_party){0};
+	conn_fill_span(c, r->snap, &r->dest, &r->span);
+}
+
 static void on_down_head(void *arg, struct http_stream *s, struct http_head *head, bool end)
 {
 	struct request *r = OBJ_CAST(struct request, REQUEST_MAGIC, arg);
 	(void)s;
+	take_snapshot(r);
 	r->head = head;
 	r->body_end = end;
 	r->span.method = head->method;

@@ -431,6 +431,69 @@ static void test_the_other_endpoint_becomes_strict(void **state)
 	changed_amid(*state, true, becomes_strict);
 }
 
+/* An endpoint without sidecar goes away while it is dialled: whoever answers there may be another
+ * pod, and gets no byte. */
+static void gone_while_dialled(struct pair *p, bool http)
+{
+	struct mesh_raw web;
+	struct wire x;
+	p->web->meshed = false;
+	p->m.mtls = WEFT__MESH__V1__MTLS_MODE__MTLS_MODE_PERMISSIVE;
+	mesh_apply(&p->m);
+	mesh_raw_start(&web, p->web, 8080, NULL);
+	refuse(p, p->web, ERR_TIMEOUT);
+	pair_wire(p, &x);
+	wire_send(&x, http ? STR("GET / HTTP/1.1\r\nHost: w\r\n\r\n") : STR("\1\2\3"), 0, NULL);
+	mesh_advance(&p->m, NS_PER_S);
+	p->web->hidden = true;
+	mesh_apply_one(&p->m, p->client);
+	refuse(p, p->web, 0);
+	net_sim_retransmit(p->m.net);
+	mesh_advance(&p->m, NS_PER_S);
+	for (size_t i = 0; i < web.n; i++)
+		assert_int_equal(web.wires[i].total, 0);
+	wire_fini(&x);
+	mesh_raw_stop(&web);
+	p->web->hidden = false;
+	mesh_apply_one(&p->m, p->client);
+	mesh_assert_idle(&p->m);
+}
+
+static void test_an_endpoint_goes_away_while_dialled(void **state)
+{
+	gone_while_dialled(*state, true);
+}
+
+static void test_an_endpoint_goes_away_while_dialled_raw(void **state)
+{
+	gone_while_dialled(*state, false);
+}
+
+/* A head that comes slowly is sent where the configuration says that it goes when it has come. */
+static void test_the_endpoints_change_within_a_head(void **state)
+{
+	struct pair *p = *state;
+	struct mesh_app two;
+	struct wire x;
+	struct mesh_test_pod *web2 = mesh_pod(&p->m, "web2", false);
+	p->m.mtls = WEFT__MESH__V1__MTLS_MODE__MTLS_MODE_PERMISSIVE;
+	p->web->meshed = false;
+	web2->hidden = true;
+	mesh_app_start(&two, web2, 8080, HTTP_V1, app_hello);
+	mesh_apply(&p->m);
+	pair_wire(p, &x);
+	wire_send(&x, STR("GET / HTTP/1.1\r\nHost: "), 0, NULL);
+	mesh_advance(&p->m, 100 * NS_PER_MS);
+	p->web->hidden = true;
+	web2->hidden = false;
+	mesh_apply_one(&p->m, p->client);
+	pair_expect(&x, "w\r\n\r\n", "200 OK");
+	assert_int_equal(two.accepted, 1);
+	wire_fini(&x);
+	mesh_app_stop(&two);
+	mesh_assert_idle(&p->m);
+}
+
 static void test_the_application_is_down(void **state)
 {
 	struct pair *p = *state;
@@ -472,6 +535,9 @@ int main(void)
 		PAIR_TEST(test_the_other_endpoint_goes_away),
 		PAIR_TEST(test_the_other_endpoint_goes_away_raw),
 		PAIR_TEST(test_the_other_endpoint_becomes_strict),
+		PAIR_TEST(test_an_endpoint_goes_away_while_dialled),
+		PAIR_TEST(test_an_endpoint_goes_away_while_dialled_raw),
+		PAIR_TEST(test_the_endpoints_change_within_a_head),
 		PAIR_TEST(test_the_application_is_down),
 	};
 	return cmocka_run_group_tests_name("failing upstreams", tests, NULL, NULL);
