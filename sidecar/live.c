@@ -226,7 +226,8 @@ static void refresh(struct live *l)
 	l->heard_at = live_wall_s(l);
 	if (l->cfg.flow->snap != NULL)
 		snapshot_renew(l->cfg.flow->snap, l->heard_at);
-	if (l->heard_at - keeper_written_at(l->keeper) >= REWRITE_S)
+	int64_t age = l->heard_at - keeper_written_at(l->keeper);
+	if (age >= REWRITE_S || age < 0 /* the clock was set back */)
 		keeper_touch(l->keeper);
 }
 

@@ -92,6 +92,13 @@ static int check_origin(const char *name, const Weft__Mesh__V1__State *st,
 			(long long)(x->now - st->written_at), (long long)x->max_stale);
 		return ERR_EXPIRED;
 	}
+	/* A clock was wrong then or is now: how old it is nobody can say. */
+	if (x->max_stale > 0 && st->written_at - x->now > x->max_stale) {
+		snprintf(err, size,
+			"%s: written %lld s from now by this clock, more than %lld s (max-stale)",
+			name, (long long)(st->written_at - x->now), (long long)x->max_stale);
+		return ERR_EXPIRED;
+	}
 	return 0;
 }
 

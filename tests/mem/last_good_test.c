@@ -172,6 +172,27 @@ static void test_file_that_is_too_old(void **state)
 	expect_answer(w, "200 OK");
 }
 
+/* The clock was years ahead for a while: what was written then is not believed for years. */
+static void test_clock_that_was_set_back(void **state)
+{
+	struct control_pair *w = *state;
+	struct mesh_test_pod *web = w->pair.web;
+	const int64_t ahead = 40 * 3600;
+	Weft__Mesh__V1__State *st;
+	char err[256];
+	expect_answer(w, "200 OK");
+	loop_sim_wall_jump(w->pair.m.w.loop, ahead * (int64_t)NS_PER_S);
+	mesh_advance(&w->pair.m, 200 * NS_PER_S);
+	assert_int_equal(state_read(web->params.state, &st, err, sizeof(err)), 0);
+	int64_t then = st->written_at;
+	state_free(&st);
+	loop_sim_wall_jump(w->pair.m.w.loop, -ahead * (int64_t)NS_PER_S);
+	mesh_advance(&w->pair.m, 20 * NS_PER_S);
+	assert_int_equal(state_read(web->params.state, &st, err, sizeof(err)), 0);
+	assert_true(st->written_at < then);
+	state_free(&st);
+}
+
 /* Where nothing can be written everything goes on, counted and said. */
 static void test_file_cannot_be_written(void **state)
 {
@@ -197,6 +218,7 @@ int main(void)
 		CONTROL_TEST(test_damaged_files_are_refused),
 		CONTROL_TEST(test_restart_with_an_identity_alone),
 		CONTROL_TEST(test_file_that_is_too_old),
+		CONTROL_TEST(test_clock_that_was_set_back),
 		CONTROL_TEST(test_file_cannot_be_written),
 	};
 	return cmocka_run_group_tests_name("last good", tests, NULL, NULL);
