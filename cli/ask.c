@@ -19,9 +19,14 @@ static struct str first_line(struct str s)
 }
 
 /* What the server answered in place of what was asked for. */
-static void say_refusal(const struct conf_program *prog, struct asked *a)
+static void say_refusal(const struct conf_program *prog, const struct fetch *f, struct asked *a)
 {
 	struct str text = ask_str(a->json, "error");
+	if (text.n == 0 && a->raw.status == 404) {
+		command_fail(prog, "there is no %s there: is it %s that listens? (%s)", f->target,
+			f->program, f->flag);
+		return;
+	}
 	if (text.n == 0)
 		text = first_line(str_make(a->raw.body, a->raw.n));
 	text = table_safe(&a->arena, text);
@@ -45,7 +50,7 @@ bool ask(const struct conf_program *prog, const struct fetch *f, struct asked *o
 	if (e != 0 || (out->json != NULL && out->json->kind != YAML_MAP))
 		out->json = NULL;
 	if (out->raw.status != 200) {
-		say_refusal(prog, out);
+		say_refusal(prog, f, out);
 		return false;
 	}
 	if (out->json == NULL && e == ERR_LIMIT)

@@ -62,7 +62,8 @@ static const struct conf_program revoke_program = {
 	.name = "weft ca revoke",
 	.summary =
 		"revoke the leaf of a serial number, for good: every sidecar refuses it from now "
-		"on, on open connections too. Its workload gets another one when it asks.",
+		"on, on open connections too. Its workload gets another one when it asks. Whether "
+		"a leaf of that number was ever issued is not checked.",
 	.synopsis = "weft ca revoke [flags] SERIAL",
 	.examples = "weft cert show web.pem    names the serial; so do the logs of weft-ctrlplane\n"
 		    "  weft ca revoke 3f9a0c5d7e",
@@ -89,19 +90,14 @@ static void print_field(struct arena *a, const char *label, struct str value)
 static void print_certificates(struct arena *a, const struct yaml_node *ca, const char *key,
 	const char *title)
 {
-	const char *const titles[] = {title, "SERIAL", "UNTIL", "SIGNS", "SHA-256", NULL};
-	struct table t;
-	table_init(&t, a, titles);
 	for (const struct yaml_node *c = ask_first(ca, key); c != NULL; c = c->next) {
-		table_add(&t, ask_str(c, "subject"));
-		table_add(&t, ask_str(c, "serial"));
-		table_add(&t, time_text(a, c, "not_after"));
-		table_add(&t, ask_bool(c, "signs") ? STR("yes") : STR("no"));
-		table_add(&t, ask_str(c, "fingerprint"));
-	}
-	if (t.n > t.columns)
 		putchar('\n');
-	table_print(&t);
+		print_field(a, title, ask_str(c, "subject"));
+		print_field(a, "  serial", ask_str(c, "serial"));
+		print_field(a, "  until", time_text(a, c, "not_after"));
+		print_field(a, "  signs", ask_bool(c, "signs") ? STR("yes") : STR("no"));
+		print_field(a, "  SHA-256", ask_str(c, "fingerprint"));
+	}
 }
 
 static void print_ca(struct arena *a, const struct yaml_node *ca)
@@ -117,8 +113,8 @@ static void print_ca(struct arena *a, const struct yaml_node *ca)
 	else
 		print_field(a, "rotation", STR("none"));
 	print_field(a, "problem", ask_str(ca, "problem"));
-	print_certificates(a, ca, "roots", "ROOT");
-	print_certificates(a, ca, "intermediates", "INTERMEDIATE");
+	print_certificates(a, ca, "roots", "root");
+	print_certificates(a, ca, "intermediates", "intermediate");
 }
 
 static void print_text(struct asked *a)

@@ -24,9 +24,9 @@ static const struct param check_params[] = {CHECK_PARAMS(CHECK_ROW)};
 static const struct conf_program program = {
 	.name = "weft check",
 	.summary =
-		"say whether Kubernetes YAML (Service, Pod, AuthorizationPolicy, "
-		"PeerAuthentication, MeshConfig) would compile, with file, line, object and field "
-		"of each problem. Exit code 0: it would, 1: it would not, 2: wrong usage.",
+		"say whether Kubernetes YAML (Pod, Service, EndpointSlice, AuthorizationPolicy, "
+		"PeerAuthentication, TrafficPolicy, MeshConfig) would compile, with file, line, "
+		"object and field of each problem. Exit code 0: it would, 1: it would not, 2: wrong usage.",
 	.synopsis = "weft check [flags] DIR|FILE|-...",
 	.examples = "weft check manifests/\n"
 		    "  weft check -o json policy.yaml\n"

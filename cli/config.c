@@ -219,8 +219,15 @@ static void print_policies(struct arena *a, const struct yaml_node *dump)
 	table_print(&t);
 }
 
-static bool show_sidecar(struct asked *a)
+static bool show_sidecar(struct asked *a, const char *url)
 {
+	if (yaml_field(a->json, STR("state_error")) == NULL) {
+		command_fail(&program,
+			"%s is no weft-sidecar's admin endpoint (--sidecar); what weft-ctrlplane "
+			"knows of a sidecar is told for NAMESPACE/POD",
+			url);
+		return false;
+	}
 	print_workload(&a->arena, a->json);
 	print_destinations(&a->arena, a->json);
 	print_policies(&a->arena, a->json);
@@ -246,7 +253,7 @@ static int config(const struct config_conf *conf, const char *pod)
 		ask_print(&a);
 		good = pod == NULL || ask_count(a.json, "proxies") > 0;
 	} else if (good) {
-		good = pod != NULL ? show_pod(&a, pod) : show_sidecar(&a);
+		good = pod != NULL ? show_pod(&a, pod) : show_sidecar(&a, conf->sidecar);
 	}
 	ask_end(&a);
 	mem_free(target);

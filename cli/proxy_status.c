@@ -119,7 +119,7 @@ static void print_text(struct asked *a)
 	for (const struct yaml_node *p = ask_first(a->json, "proxies"); p != NULL; p = p->next)
 		print_trouble(a, p);
 	if (ask_count(a->json, "notConnected") > 0)
-		printf("\nNot connected: these pods of the source have a sidecar, and it is not here. "
+		printf("\nNot connected: these pods of the source have a sidecar, and it is not here.\n"
 		       "Does it run, and does its --control-plane lead here? Its log says why not.\n");
 	if (ask_count(a->json, "proxies") + ask_count(a->json, "notConnected") == 0)
 		printf("no sidecar is connected, and no pod of the source has one\n");

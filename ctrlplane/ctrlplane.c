@@ -51,12 +51,14 @@ static void tell_readiness(struct ctrlplane *c)
 	bool good = ctrlplane_ready(c, &reasons);
 	for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
 		grpc_health_set(c->health, services[i], good);
-	if (good != c->ready_said) {
+	if (good != c->ready_said || (c->started && !c->told)) {
 		struct str why = buf_peek(&reasons);
 		log_at(c->env.log, good || c->draining ? LOG_INFO : LOG_WARN, "ctrlplane",
-			good ? "ready" : "not ready", LOG_S("reasons", str_trim(why)),
+			good ? "ready" : "not ready",
+			LOG_S("reasons", str_sub(why, 0, why.n > 0 ? why.n - 1 : 0)),
 			LOG_S("position", store_position(c->store)));
 	}
+	c->told = c->told || c->started;
 	c->ready_said = good;
 	buf_clear(&reasons);
 }
@@ -251,11 +253,16 @@ static int listen_grpc(struct ctrlplane *c, char *err, size_t size)
 		cfg = listen_on(c, ADDR_V4, c->params->grpc_port);
 		e = grpc_server_listen(c->grpc, &cfg, &c->grpc_addr, err, size);
 	}
+	if (e != 0)
+		err_append(err, size, " (--grpc-port)");
 	if (e != 0 || c->params->grpc_socket[0] == '\0')
 		return e;
 	/* Who the caller is decides its uid, not who may connect. */
 	cfg = (struct listen_config){.unix_path = c->params->grpc_socket, .unix_mode = 0666};
-	return grpc_server_listen(c->grpc, &cfg, NULL, err, size);
+	e = grpc_server_listen(c->grpc, &cfg, NULL, err, size);
+	if (e != 0)
+		err_append(err, size, " (--grpc-socket)");
+	return e;
 }
 
 static int listen_admin(struct ctrlplane *c, char *err, size_t size)
@@ -269,6 +276,8 @@ static int listen_admin(struct ctrlplane *c, char *err, size_t size)
 		cfg.listen = listen_on(c, ADDR_V4, c->params->admin_port);
 		e = ctrlplane_admin_open(&c->http, c->env.net, &cfg, &c->admin, err, size);
 	}
+	if (e != 0)
+		err_append(err, size, " (--admin-port)");
 	return e;
 }
 

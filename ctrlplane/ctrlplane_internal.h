@@ -41,7 +41,7 @@ struct ctrlplane {
 	struct loop_timer housekeeping, deadline, look, flush;
 	uint64_t ended; /* loop time */
 	struct loop_task done_task;
-	bool started, draining, quitting, ending, ready_said;
+	bool started, draining, quitting, ending, ready_said, told;
 	ctrlplane_done_fn *done;
 	void *done_arg;
 };

@@ -92,7 +92,7 @@ static int open_control(struct endpoints *e, const struct http_env *http, struct
 	char why[256] = "";
 	int code = http_server_open(http, net, &cfg, &e->control, why, sizeof(why));
 	if (code != 0)
-		snprintf(err, size, "control socket %s", why);
+		snprintf(err, size, "control socket %s (--control-socket)", why);
 	return code;
 }
 
@@ -104,6 +104,7 @@ struct place {
 	uint16_t port;
 	unsigned routes;
 	bool local;
+	const char *flag;
 };
 
 static int open_one(struct endpoints *e, const struct http_env *http, struct net *net,
@@ -127,6 +128,8 @@ static int open_one(struct endpoints *e, const struct http_env *http, struct net
 	int r = admin_open(http, net, &src, &cfg, &e->servers[e->n], err, size);
 	if (r == 0)
 		e->n++;
+	else
+		err_append(err, size, at->flag);
 	return r;
 }
 
@@ -134,9 +137,9 @@ int endpoints_open(const struct http_env *http, struct net *net, const struct en
 	struct endpoints **out, char *err, size_t size)
 {
 	const struct place places[] = {
-		{(uint16_t)cfg->params->admin_port, ADMIN_ALL, true},
-		{(uint16_t)cfg->params->metrics_port, ADMIN_METRICS, false},
-		{(uint16_t)cfg->params->health_port, ADMIN_HEALTH, false},
+		{(uint16_t)cfg->params->admin_port, ADMIN_ALL, true, " (--admin-port)"},
+		{(uint16_t)cfg->params->metrics_port, ADMIN_METRICS, false, " (--metrics-port)"},
+		{(uint16_t)cfg->params->health_port, ADMIN_HEALTH, false, " (--health-port)"},
 	};
 	static const enum addr_family families[2] = {ADDR_V4, ADDR_V6};
 	struct endpoints *e = MEM_NEW(struct endpoints);

@@ -393,7 +393,7 @@ void live_free(struct live **lp)
 
 struct str live_refusal(const struct live *l)
 {
-	return str_from(l->refusal);
+	return l->cfg.flow->snap == NULL ? str_from(l->refusal) : STR_NULL;
 }
 
 void live_reasons(const struct live *l, struct buf *reasons)

@@ -12,7 +12,9 @@
 
 static const char examples[] =
 	"weft-sidecar capture                      write the redirect rules of this pod (init step)\n"
-	"  weft-sidecar --state /var/lib/weft/state  run beside the application, as uid 1337\n"
+	"  weft-sidecar --control-plane 10.0.0.1:15012 --root root.pem --token token --state /run/weft/state\n"
+	"                                            run beside the application, as uid 1337\n"
+	"  weft-sidecar --state /var/lib/weft/state  the same from a file, without a control plane\n"
 	"  curl localhost:15000/config_dump          what is in force\n"
 	"  curl localhost:15000/healthz/ready        ready, or why not";
 

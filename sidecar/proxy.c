@@ -29,7 +29,7 @@ int proxy_set_snapshot(struct proxy *p, struct snapshot *snap, char *err, size_t
 		log_at(p->env.log, LOG_INFO, "state", "configuration in force",
 			LOG_S("identity", snap->self.spiffe_id),
 			LOG_U("services", snap->n_services), LOG_U("pods", snap->n_pods),
-			LOG_U("policies", snap->n_policies), LOG_I("written_at", snap->written_at));
+			LOG_U("policies", snap->n_policies), LOG_T("written_at", snap->written_at));
 	return e;
 }
 
@@ -270,6 +270,21 @@ static int open_pair(struct proxy *p, uint16_t port, bool loopback, listen_accep
 	return opened > 0 ? 0 : ERR_UNREACHABLE;
 }
 
+static int open_both(struct proxy *p, char *err, size_t size)
+{
+	int e = open_pair(p, (uint16_t)p->params->outbound_port, true, outbound_accept, p->outbound,
+		err, size);
+	if (e != 0) {
+		err_append(err, size, " (--outbound-port)");
+		return e;
+	}
+	e = open_pair(p, (uint16_t)p->params->inbound_port, false, inbound_accept, p->inbound, err,
+		size);
+	if (e != 0)
+		err_append(err, size, " (--inbound-port)");
+	return e;
+}
+
 static void describe(void *arg, struct json *j)
 {
 	const struct proxy *p = arg;
@@ -348,11 +363,7 @@ int proxy_start(struct proxy *p, char *err, size_t size)
 	if (e == 0)
 		e = endpoints_open(&http, p->env.net, &ec, &p->endpoints, err, size);
 	if (e == 0)
-		e = open_pair(p, (uint16_t)p->params->outbound_port, true, outbound_accept,
-			p->outbound, err, size);
-	if (e == 0)
-		e = open_pair(p, (uint16_t)p->params->inbound_port, false, inbound_accept,
-			p->inbound, err, size);
+		e = open_both(p, err, size);
 	if (e != 0)
 		return e;
 	p->started = true;

@@ -340,7 +340,7 @@ int attest_create_token(struct attest *a, struct str ns, struct str pod, uint64_
 	if (e == 0) {
 		*token = mem_strdup(text);
 		log_at(a->log, LOG_INFO, "attest", "a join token was made", LOG_S("ns", ns),
-			LOG_S("pod", pod), LOG_Z("id", id), LOG_I("expires_at", one->expires_at));
+			LOG_S("pod", pod), LOG_Z("id", id), LOG_T("expires_at", one->expires_at));
 	} else {
 		credentials_remove(a->credentials, one);
 	}

@@ -97,7 +97,7 @@ int authority_issue(struct authority *a, const struct cert_csr *csr, struct str 
 	if (a->issued_series != NULL)
 		metric_add(a->issued_series, 1);
 	log_at(a->log, LOG_INFO, "ca", "issued", LOG_S("id", spiffe_id), LOG_S("pod_uid", pod_uid),
-		LOG_S("serial", leaf->serial), LOG_I("not_after", leaf->not_after));
+		LOG_S("serial", leaf->serial), LOG_T("not_after", leaf->not_after));
 	return 0;
 }
 
@@ -132,7 +132,7 @@ static void warn_of_end(struct authority *a)
 	log_at(a->log, LOG_WARN, "ca",
 		a->given[0] != NULL ? "the intermediate or its root ends soon: replace its files"
 				    : "the root ends soon: replace it with 'weft ca rotate'",
-		LOG_I("not_after", end), LOG_I("hours_left", left > 0 ? left / 3600 : 0));
+		LOG_T("not_after", end), LOG_I("hours_left", left > 0 ? left / 3600 : 0));
 }
 
 static int64_t read_expiry(void *arg)
@@ -204,7 +204,10 @@ static struct authority *make(const struct authority_config *cfg)
 static int judge_config(const struct authority *a, char *err, size_t size)
 {
 	if (!spiffe_td_valid(str_from(a->trust_domain))) {
-		snprintf(err, size, "%s: not a trust domain", a->trust_domain);
+		snprintf(err, size,
+			"--trust-domain %s: not a trust domain: lower-case letters, digits, '.', '-' "
+			"and '_', as in cluster.local",
+			a->trust_domain);
 		return ERR_INVAL;
 	}
 	if (a->leaf_ns < NS_PER_S || a->root_ns < a->leaf_ns) {

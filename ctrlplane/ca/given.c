@@ -128,7 +128,7 @@ static int reload(struct authority *a, char *err, size_t size)
 		authority_put_roots(a, g.roots, g.n_roots);
 		log_at(a->log, LOG_INFO, "ca", "an intermediate is in force",
 			LOG_Z("file", a->given[GIVEN_CERT]),
-			LOG_I("not_after", cert_chain_leaf(cert_ca_chain(a->ca))->not_after));
+			LOG_T("not_after", cert_chain_leaf(cert_ca_chain(a->ca))->not_after));
 	}
 	given_clear(&g);
 	return e;

@@ -130,7 +130,7 @@ static void log_root(const struct authority *a, const char *msg, const struct ce
 {
 	const struct cert_leaf *own = cert_chain_leaf(cert_ca_chain(ca));
 	log_at(a->log, LOG_INFO, "ca", msg, LOG_Z("trust_domain", a->trust_domain),
-		LOG_S("serial", own->serial), LOG_I("not_after", own->not_after));
+		LOG_S("serial", own->serial), LOG_T("not_after", own->not_after));
 }
 
 /* The first one goes the way of every later one, so that a crash in the middle leaves no half. */

@@ -96,7 +96,7 @@ static int renew(struct authority *a, struct cert_ca *signer, char *err, size_t 
 		own->not_after = end;
 		own->renew_at = now + (end - now) / 2;
 		log_at(a->log, LOG_INFO, "ca", "a serving certificate", LOG_Z("id", id),
-			LOG_S("serial", cert_chain_leaf(chain)->serial), LOG_I("not_after", end));
+			LOG_S("serial", cert_chain_leaf(chain)->serial), LOG_T("not_after", end));
 	}
 	cert_chain_unref(&chain);
 	cert_key_unref(&key);

@@ -111,8 +111,9 @@ static void put_in_force(struct store *s)
 	if (s->foreign) {
 		log_at(s->log, LOG_ERROR, "store",
 			"MeshConfig names another trust domain than the certificate authority's, so "
-			"nothing changes",
-			LOG_S("trust_domain", world_trust_domain(s->world)));
+			"nothing changes: mend spec.trustDomain, or --trust-domain",
+			LOG_S("trust_domain", world_trust_domain(s->world)),
+			LOG_S("ours", s->bundles[0].trust_domain));
 		return;
 	}
 	position_hash(s, hash);

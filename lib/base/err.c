@@ -5,7 +5,8 @@
 #include "lib/base/err.h"
 
 #include <errno.h>
-#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 const char *err_text(int err)
 {
@@ -93,6 +94,13 @@ static const struct err_row err_rows[] = {
 	{EMFILE, ERR_NOFILES},
 	{ENFILE, ERR_NOFILES},
 };
+
+void err_append(char *err, size_t size, const char *more)
+{
+	size_t used = strnlen(err, size);
+	if (used < size)
+		snprintf(err + used, size - used, "%s", more);
+}
 
 int err_from_errno(int errno_value)
 {

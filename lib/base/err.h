@@ -6,6 +6,8 @@
 #ifndef WEFT_BASE_ERR_H
 #define WEFT_BASE_ERR_H
 
+#include <stddef.h>
+
 enum err {
 	ERR_AGAIN = -1,       /* would block: ask for readiness and come back */
 	ERR_CLOSED = -2,      /* the peer closed in order */
@@ -31,5 +33,8 @@ const char *err_text(int err);
 
 /* Maps errno of a socket or file call to an ERR_*. EAGAIN and EINTR give ERR_AGAIN. */
 int err_from_errno(int errno_value);
+
+/* Adds more to the text for people in err[size], as far as there is room. */
+void err_append(char *err, size_t size, const char *more);
 
 #endif

@@ -15,7 +15,7 @@
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 enum log_format { LOG_JSON, LOG_TEXT };
 
-enum log_kind { LOG_F_STR, LOG_F_U64, LOG_F_I64, LOG_F_BOOL, LOG_F_MS };
+enum log_kind { LOG_F_STR, LOG_F_U64, LOG_F_I64, LOG_F_BOOL, LOG_F_MS, LOG_F_TIME };
 
 /* One key and value; lives on the caller's stack for the call. */
 struct log_field {
@@ -23,7 +23,7 @@ struct log_field {
 	enum log_kind kind;
 	struct str s;
 	uint64_t u; /* LOG_F_MS: nanoseconds, printed as milliseconds with three decimals */
-	int64_t i;
+	int64_t i;  /* LOG_F_TIME: seconds since the epoch, printed as UTC; 0: empty */
 };
 
 #define LOG_S(k, v) ((struct log_field){.key = (k), .kind = LOG_F_STR, .s = (v)})
@@ -32,6 +32,7 @@ struct log_field {
 #define LOG_I(k, v) ((struct log_field){.key = (k), .kind = LOG_F_I64, .i = (v)})
 #define LOG_B(k, v) ((struct log_field){.key = (k), .kind = LOG_F_BOOL, .u = (v)})
 #define LOG_D(k, ns) ((struct log_field){.key = (k), .kind = LOG_F_MS, .u = (ns)})
+#define LOG_T(k, s) ((struct log_field){.key = (k), .kind = LOG_F_TIME, .i = (s)})
 
 struct log;
 

@@ -63,6 +63,14 @@ static void value_from_str(struct log_value *v, struct str s)
 	}
 }
 
+static void value_from_time(struct log_value *v, int64_t seconds)
+{
+	char text[CLOCK_TEXT] = "";
+	if (seconds > 0)
+		clock_format((uint64_t)seconds * NS_PER_S, text, sizeof(text));
+	value_from_str(v, str_from(text));
+}
+
 static void value_from_field(struct log_value *v, const struct log_field *f)
 {
 	int n = 0;
@@ -86,6 +94,9 @@ static void value_from_field(struct log_value *v, const struct log_field *f)
 			(unsigned long long)(f->u / NS_PER_MS),
 			(unsigned)(f->u / NS_PER_US % 1000));
 		break;
+	case LOG_F_TIME:
+		value_from_time(v, f->i);
+		return;
 	}
 	v->n = n > 0 ? (size_t)n : 0;
 }

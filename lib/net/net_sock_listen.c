@@ -184,16 +184,23 @@ static const struct listener_ops sock_listener_ops = {
 
 /* --- opening --- */
 
-static const char *bind_text(int e)
+static const char *bind_text(int e, bool path)
 {
 	switch (e) {
 	case EADDRINUSE:
-		return "address already in use by another process; stop that process or choose "
-		       "another port";
+		return path ? "already in use by another process; stop that process or choose "
+			      "another path"
+			    : "address already in use by another process; stop that process or "
+			      "choose another port";
 	case EACCES:
+		if (path)
+			return "permission denied in its folder";
 		return "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE";
 	case EADDRNOTAVAIL:
 		return "no interface of this host has this address";
+	case ENOENT:
+	case ENOTDIR:
+		return "its folder is not there";
 	case EAFNOSUPPORT:
 		return "this host does not support this address family";
 	case EMFILE:
@@ -208,7 +215,8 @@ static const char *bind_text(int e)
 
 static int bind_error(const struct sock_listener *s, int e, char *err, size_t size)
 {
-	return listener_error(&s->l, err_from_errno(e), bind_text(e), err, size);
+	return listener_error(&s->l, err_from_errno(e), bind_text(e, s->l.unix_path != NULL), err,
+		size);
 }
 
 static int set_option(int fd, int level, int option, int value)

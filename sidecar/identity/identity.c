@@ -50,7 +50,7 @@ static void log_failure(struct identity *i, const char *text, uint64_t retry_ns)
 	log_at(i->cfg.log, LOG_WARN, "identity",
 		i->chain != NULL ? "certificate not renewed" : "no certificate yet",
 		LOG_Z("error", text), LOG_U("attempts", n), LOG_D("retry_ms", retry_ns),
-		LOG_I("not_after", i->chain != NULL ? cert_chain_leaf(i->chain)->not_after : 0));
+		LOG_T("not_after", i->chain != NULL ? cert_chain_leaf(i->chain)->not_after : 0));
 }
 
 static void fail(struct identity *i, enum outcome outcome, const char *text)
@@ -111,11 +111,9 @@ static void log_leaf(struct identity *i, uint64_t renew_ns)
 {
 	const struct cert_leaf *leaf = cert_chain_leaf(i->chain);
 	static const char *const proofs[] = {"session", "token", "socket"};
-	char until[CLOCK_TEXT];
-	clock_format((uint64_t)leaf->not_after * NS_PER_S, until, sizeof(until));
 	log_at(i->cfg.log, LOG_INFO, "identity", "certificate issued",
 		LOG_S("identity", leaf->id.id), LOG_S("serial", leaf->serial),
-		LOG_Z("not_after", until), LOG_S("pod_uid", leaf->pod_uid),
+		LOG_T("not_after", leaf->not_after), LOG_S("pod_uid", leaf->pod_uid),
 		LOG_Z("proof", proofs[i->proof]), LOG_D("renewal_in_ms", renew_ns));
 }
 
@@ -195,7 +193,7 @@ static void on_refused(struct identity *i, const struct grpc_end *end)
 	size_t at = n > 0 && (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
 	if (end->status == GRPC_UNAUTHENTICATED && i->proof == PROOF_TOKEN)
 		snprintf(text + at, sizeof(text) - at,
-			"; the token of %s does not hold: put a new one of `weft token create "
+			"; the token in %s does not hold: put a new one of `weft token create "
 			"NAMESPACE/POD` there",
 			i->token_file);
 	else if (end->status == GRPC_UNAUTHENTICATED)

@@ -51,6 +51,8 @@ def test_first_use(world, family):
     """Service and pod addresses work on the first connection, which waited for the answer."""
     assert "HTTP/1.1 200" in world.get(world.service.ip(family))
     assert "HTTP/1.1 200" in world.get(world.webs[0].ip(family), 8080)
+    dump = world.dump(world.client)  # there was no file at first; that is no error of now
+    assert dump["state_error"] == "" and "No such file" in dump["control_plane"]["state_file"]["refused_at_start"]
 
 
 def test_proxy_status(world):

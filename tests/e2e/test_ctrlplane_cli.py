@@ -404,7 +404,7 @@ def test_ca(other, tmp_path):
     status = json.loads(weft("ca", "status", "-o", "json", *where).stdout)
     assert status["trust_domain"] == "cluster.local" and len(status["roots"]) == 1 and status["rotation"] is None
     text = weft("ca", "status", *where).stdout
-    assert "ROOT" in text and status["roots"][0]["fingerprint"] in text
+    assert "root  " in text and max(map(len, text.splitlines())) <= 120 and status["roots"][0]["fingerprint"] in text
     other.session("shop/web")
     assert json.loads(weft("ca", "status", "-o", "json", *where).stdout)["issued"] == 1
     weft("ca", "rotate", "--overlap", "1h", *where)
@@ -435,7 +435,7 @@ def test_intermediate(other, tmp_path):
     weft("cert", "verify", "--bundle", other.root, tmp_path / "leaf.pem")
     where = ("--control-socket", other.socket)
     assert "intermediate" in weft("ca", "rotate", *where, code=1).stderr
-    assert "INTERMEDIATE" in weft("ca", "status", *where).stdout
+    assert "\nintermediate  " in weft("ca", "status", *where).stdout
     assert not (other.data / "root.key").exists()
 
 
@@ -536,6 +536,7 @@ def test_not_ready_without_a_source(other):
 
 @pytest.mark.parametrize("flags, said", [
     (["--source", "kubernetes"], "--source: expected dir:PATH"),
+    (["--source", "mesh"], "--source: expected dir:PATH"),
     (["--ca-cert", "x.pem"], "all three or none"),
     (["--leaf-lifetime", "2h", "--root-lifetime", "1h"], "no leaf outlives its root"),
     (["--grpc-port", "4711", "--admin-port", "4711"], "two ports are needed"),
@@ -557,6 +558,23 @@ spec: {trustDomain: example.org}
     other.start(ready=False)
     status, text = other.get("/healthz/ready")
     assert status == 503 and "example.org" in text and "cluster.local" in text
+    wait_for("the log to say so", lambda: [e for e in other.events() if e["msg"] == "not ready" and "example.org" in e["reasons"]])
+
+
+@pytest.mark.parametrize("flag", ["--grpc-port", "--admin-port"])
+def test_port_is_taken(other, flag):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(*other.command(flag, str(taken.getsockname()[1])), check=False, timeout=20)
+    assert done.returncode == 1
+    assert f"stop that process or choose another port ({flag})" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--grpc-socket", "--control-socket"])
+def test_socket_without_a_folder(other, flag):
+    path = other.folder / "nowhere" / "s"
+    done = run(*other.command(flag, path), check=False, timeout=20)
+    assert done.returncode == 1
+    assert f"{path}: its folder is not there ({flag})" in done.stderr, done.stderr
 
 
 # -- commands and answers that are none ------------------------------------------------------------------------------------
@@ -586,7 +604,7 @@ class Answering:
     (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", "no whole answer"),
     (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", "no JSON object"),
     (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]", "no JSON object"),
-    (b"HTTP/1.1 404 Not Found\r\ncontent-length: 10\r\n\r\nnot found\n", "not found"),
+    (b"HTTP/1.1 404 Not Found\r\ncontent-length: 10\r\n\r\nnot found\n", "no /proxies there: is it weft-ctrlplane that listens?"),
     (b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n", "status 500"),
 ])
 def test_answers_that_are_none(said, text):
@@ -616,3 +634,8 @@ def test_misuse():
     assert "create" in weft("token", code=2).stderr
     assert "rotate" in weft("ca", "--help").stdout
     assert "Exit code 0" in weft("proxy-status", "--help").stdout
+
+
+def test_asked_of_the_wrong_program(plane):
+    done = weft("config", "--sidecar", plane.url, code=1)
+    assert f"{plane.url} is no weft-sidecar's admin endpoint" in done.stderr and not done.stdout

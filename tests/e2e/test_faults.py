@@ -135,7 +135,7 @@ def test_port_is_taken(lab, host, port):
         event = [e for e in lab.web.log() if e.get("msg") == "cannot start"][-1]
         address = "0.0.0.0" if host == "::" else host  # a listener of both families is in the way of IPv4 first
         assert f"{address}:{port}" in event["error"].replace("[", "").replace("]", ""), event
-        assert "already in use by another process; stop that process or choose another port" in event["error"]
+        assert "already in use by another process; stop that process or choose another port (--" in event["error"]
 
 
 def test_a_second_sidecar_leaves_the_first_alone(lab):

@@ -49,11 +49,12 @@ static void test_json(void **state)
 
 	(void)state;
 	log_at(log, LOG_WARN, "dial", "connect failed", LOG_Z("addr", "10.0.0.1:80"),
-		LOG_U("try", 2), LOG_I("err", -4), LOG_B("meshed", true),
-		LOG_D("took_ms", 1234567));
+		LOG_U("try", 2), LOG_I("err", -4), LOG_B("meshed", true), LOG_D("took_ms", 1234567),
+		LOG_T("until", 1795401823), LOG_T("never", 0));
 	assert_string_equal(s.line,
 		"{\"time\":\"2026-11-22T10:00:00.123Z\",\"level\":\"warn\",\"room\":\"dial\",\"msg\":\"connect failed\","
-		"\"addr\":\"10.0.0.1:80\",\"try\":2,\"err\":-4,\"meshed\":true,\"took_ms\":1.234}\n");
+		"\"addr\":\"10.0.0.1:80\",\"try\":2,\"err\":-4,\"meshed\":true,\"took_ms\":1.234,"
+		"\"until\":\"2026-11-23T02:43:43.000Z\",\"never\":\"\"}\n");
 	log_free(&log);
 	assert_null(log);
 }
