@@ -57,15 +57,22 @@ static int add_file(struct link *l, struct cert_bundle *b, char *err, size_t siz
 	char *pem;
 	size_t n;
 	int e = file_read(l->cfg.root_file, CERT_BUNDLE_BYTES, 0, &pem, &n, err, size);
-	if (e != 0)
+	if (e != 0) {
+		err_append(err, size,
+			": put the control plane's root.pem there, or name it with --root");
 		return e;
+	}
 	struct str text = str_make(pem, n);
 	if (l->trust_domain[0] == '\0')
 		e = cert_trust_domain_of(text, l->trust_domain);
-	if (e != 0)
+	if (e == ERR_NOTFOUND || e == ERR_EXISTS)
+		snprintf(err, size, "%s: names %s; say which with --trust-domain", l->cfg.root_file,
+			e == ERR_EXISTS ? "several trust domains" : "no trust domain");
+	else if (e != 0)
 		snprintf(err, size,
-			"%s: names no trust domain, or several; say which with --trust-domain",
-			l->cfg.root_file);
+			"%s: not 1 to %d certificates in PEM: put the control plane's root.pem "
+			"there (--root)",
+			l->cfg.root_file, CERT_BUNDLE_ROOTS);
 	else if (cert_bundle_add(b, str_from(l->trust_domain), text) != 0) {
 		e = ERR_VERIFY;
 		snprintf(err, size, "%s: holds no root certificates of trust domain %s",

@@ -193,9 +193,10 @@ static void test_bad_files(void **state)
 	char err[256];
 	unlink(w->path);
 	expect_bad(w, w->path, "No such file");
+	expect_bad(w, "root.pem there", "--root");
 	assert_int_equal(link_trust_domain(w->link).n, 0);
 	assert_int_equal(file_replace(w->path, 0644, STR("nonsense"), err, sizeof(err)), 0);
-	expect_bad(w, w->path, "trust domain");
+	expect_bad(w, w->path, "certificates in PEM");
 	link_free(&w->link);
 	w->cfg.trust_domain = "other.test"; /* none of the file's */
 	put_roots(w, w->t.ca);

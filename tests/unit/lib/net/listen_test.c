@@ -349,7 +349,7 @@ static void test_unix_socket(void **state)
 	run_until(s, 1);
 	assert_int_equal(listener_open(s->net, &cfg, on_accept, s, &second, s->err, sizeof(s->err)),
 		ERR_EXISTS);
-	snprintf(want, sizeof(want), "%s: address already in use", s->path);
+	snprintf(want, sizeof(want), "%s: already in use", s->path);
 	assert_memory_equal(s->err, want, strlen(want));
 	close(fd);
 	listener_close(&s->l);
