@@ -39,8 +39,8 @@ static struct str derive_uid(struct arena *a, const struct kube_pod *pod)
 {
 	uint8_t h[SHA256_SIZE];
 	char hex[2 * SHA256_SIZE + 1];
-	struct str seed = arena_printf(a, "mesh.weft.dev Pod %.*s/%.*s %.*s",
-		STR_ARG(pod->meta.ns), STR_ARG(pod->meta.name), STR_ARG(pod->service_account));
+	struct str seed = arena_printf(a, "mesh.weft.dev Pod %.*s/%.*s %.*s", STR_ARG(pod->meta.ns),
+		STR_ARG(pod->meta.name), STR_ARG(pod->service_account));
 	crypto_sha256(seed.p, seed.n, h);
 	h[6] = (uint8_t)(0x80 | (h[6] & 0x0f));
 	h[8] = (uint8_t)(0x80 | (h[8] & 0x3f));

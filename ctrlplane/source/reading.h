@@ -22,7 +22,9 @@ struct reading {
 	uint64_t print;
 	/* Out: */
 	struct world *world; /* joined, for the caller; NULL: not read */
-	bool early;          /* because a file has just changed */
+	/* To be read again soon: not read because a file has just changed, or read without one that
+	 * changed meanwhile. */
+	bool early;
 };
 
 void reading_run(struct reading *r);

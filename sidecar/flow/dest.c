@@ -117,8 +117,7 @@ static bool same_endpoint(const struct mesh_endpoint *a, const struct mesh_endpo
 		a->meshed == b->meshed && addr_eq(&a->v4, &b->v4) && addr_eq(&a->v6, &b->v6);
 }
 
-const struct mesh_endpoint *dest_find_again(const struct dest *d,
-	const struct mesh_endpoint *ep)
+const struct mesh_endpoint *dest_find_again(const struct dest *d, const struct mesh_endpoint *ep)
 {
 	if (d->kind == DEST_POD && same_endpoint(&d->pod->endpoint, ep))
 		return &d->pod->endpoint;

@@ -42,8 +42,8 @@ int dest_hop(const struct snapshot *s, const struct dest *d, const struct mesh_e
 	struct dest_hop *out);
 /* What ep, of another snapshot, is called in the destination of now; NULL: it is not there. */
 const struct mesh_endpoint *dest_find_again(const struct dest *d, const struct mesh_endpoint *ep);
-/* Rule 2 for what was chosen under another snapshot, to be dialled in plaintext now: ep (NULL: as it
- * was, passed on) at to. 0 where s says the same, or a mesh reason. */
+/* Rule 2 for what was chosen under another snapshot, to be dialled in plaintext now: ep (NULL: as
+ * it was, passed on) at to. 0 where s says the same, or a mesh reason. */
 int dest_still(const struct snapshot *s, const struct addr *orig, const struct mesh_endpoint *ep,
 	const struct addr *to);
 

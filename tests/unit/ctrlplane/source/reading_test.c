@@ -3,7 +3,9 @@
  * they did.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -105,11 +107,66 @@ static void test_same(void **state)
 	expect(f, true, false);
 }
 
+#define NAMESPACE(name) "apiVersion: v1\nkind: Namespace\nmetadata: {name: " name "}\n---\n"
+#define SERVICE                                                                                 \
+	"apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {ports: " \
+	"[{port: 80}]}\n"
+
+/* Cuts the file off as soon as the reading opens it. */
+static void *cut_off(void *arg)
+{
+	const int *fd = arg;
+	sigset_t set;
+	int signo;
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	assert_int_equal(sigwait(&set, &signo), 0);
+	assert_int_equal(ftruncate(*fd, (off_t)strlen(NAMESPACE("a"))), 0);
+	assert_int_equal(fcntl(*fd, F_SETLEASE, F_UNLCK), 0);
+	return NULL;
+}
+
+/* Somebody writes it in place, and the last object is not there for a moment: nothing is deleted.
+ * A lease holds the reading up, between its look at the file and the first byte. */
+static void test_written_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	sigset_t set, before;
+	pthread_t thread;
+	write_file(f, NAMESPACE("a") SERVICE, (int64_t)NS_PER_S);
+	expect(f, true, false);
+	int fd = open(f->file, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	pthread_sigmask(SIG_BLOCK, &set, &before);
+	if (fcntl(fd, F_SETLEASE, F_WRLCK) != 0) {
+		close(fd);
+		skip();
+	}
+	assert_int_equal(pthread_create(&thread, NULL, cut_off, &fd), 0);
+	f->reading.hasty = true;
+	reading_run(&f->reading);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	close(fd);
+	assert_true(f->reading.early);
+	assert_true(world_complete(f->reading.world));
+	assert_non_null(world_service(f->reading.world, STR("shop"), STR("web")));
+	world_free(&f->reading.world);
+	/* It stays so, and then that is what it says. */
+	reading_run(&f->reading);
+	assert_false(f->reading.early);
+	assert_null(world_service(f->reading.world, STR("shop"), STR("web")));
+	world_free(&f->reading.world);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_young, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_same, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_written_meanwhile, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
