@@ -372,3 +372,12 @@ struct str link_trust_domain(const struct link *l)
 {
 	return str_from(l->trust_domain);
 }
+
+void link_learn_trust_domain(struct link *l)
+{
+	char err[ERROR_MAX];
+	struct cert_bundle *b = cert_bundle_new();
+	if (l->trust_domain[0] == '\0')
+		(void)add_file(l, b, err, sizeof(err)); /* a dial will say what is wrong */
+	cert_bundle_unref(&b);
+}

@@ -35,5 +35,7 @@ void link_set_roots(struct link *l, struct str trust_domain, struct str roots_de
 /* Ours, as the flags or the root file tell; empty while the file could not be read. Borrowed until
  * the next dial. */
 struct str link_trust_domain(const struct link *l);
+/* Reads the root file for it, where nothing has told it yet and the file can be read. */
+void link_learn_trust_domain(struct link *l);
 
 #endif

@@ -93,7 +93,8 @@ static int restore_identity(struct live *l, const Weft__Mesh__V1__State *st,
 void live_restore(struct live *l)
 {
 	const struct sidecar_params *p = l->cfg.params;
-	struct state_expect expect = {.trust_domain = str_from(p->trust_domain),
+	link_learn_trust_domain(l->link);
+	struct state_expect expect = {.trust_domain = link_trust_domain(l->link),
 		.pod_uid = str_from(p->pod_uid),
 		.now = live_wall_s(l),
 		.max_stale = (int64_t)((p->max_stale + NS_PER_S - 1) / NS_PER_S)};

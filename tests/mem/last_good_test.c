@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/file.h"
 #include "lib/net/net_sim.h"
 #include "sidecar/snapshot/state.h"
 #include "tests/support/control_pair.h"
@@ -172,6 +173,27 @@ static void test_file_that_is_too_old(void **state)
 	expect_answer(w, "200 OK");
 }
 
+/* Of which mesh this pod is its root says, where no flag does. */
+static void test_file_of_another_mesh(void **state)
+{
+	struct control_pair *w = *state;
+	struct mesh_test_pod *web = w->pair.web;
+	char err[256], *pem = cert_ca_cert_pem(w->pair.m.other_ca);
+	expect_answer(w, "200 OK");
+	mesh_advance(&w->pair.m, 2 * NS_PER_S);
+	mesh_control_kill(web);
+	mem_free(web->params.trust_domain);
+	web->params.trust_domain = mem_strdup("");
+	mem_free(web->params.root);
+	web->params.root = mem_printf("%s/other.pem", w->control.folder);
+	assert_int_equal(
+		file_replace(web->params.root, 0644, str_from(pem), err, sizeof(err)), 0);
+	mem_free(pem);
+	mesh_start_proxy(web);
+	expect_not_ready(web, "foreign: trust domain cluster.local, expected other.example");
+	expect_answer(w, "503");
+}
+
 /* The clock was years ahead for a while: what was written then is not believed for years. */
 static void test_clock_that_was_set_back(void **state)
 {
@@ -218,6 +240,7 @@ int main(void)
 		CONTROL_TEST(test_damaged_files_are_refused),
 		CONTROL_TEST(test_restart_with_an_identity_alone),
 		CONTROL_TEST(test_file_that_is_too_old),
+		CONTROL_TEST(test_file_of_another_mesh),
 		CONTROL_TEST(test_clock_that_was_set_back),
 		CONTROL_TEST(test_file_cannot_be_written),
 	};
