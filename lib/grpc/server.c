@@ -200,6 +200,7 @@ struct grpc_server *grpc_server_new(const struct http_env *env, struct net *net,
 	s->limits = server_limits(cfg);
 	s->routes = map_new(rng_next(&rng));
 	list_init(&s->conns);
+	list_init(&s->handshakes);
 	list_init(&s->calls);
 	loop_timer_init(&s->close_timer, env->loop, grpc_server_on_close_timer, s);
 	return s;

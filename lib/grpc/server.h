@@ -49,7 +49,9 @@ struct grpc_server_config {
 	 * nobody is known (grpc_call_vouch), or is closed at once. Where more calls are open than
 	 * that, connections of nobody known get one each. */
 	size_t max_conns;
-	size_t max_handshakes; /* 0: 256 at a time; more wait in the kernel's queue */
+	/* 0: 256 at a time; more wait in the kernel's queue. One address has three quarters of them
+	 * at most: the next ones are closed at once. */
+	size_t max_handshakes;
 	/* 0: 128 MiB; of messages that are not whole yet, or wait, over all calls. Beyond it a call
 	 * that holds more than its share is refused. */
 	size_t max_buffered;

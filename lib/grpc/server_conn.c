@@ -20,7 +20,9 @@ struct server_conn {
 /* Owned by itself until the hook that secures a connection has called back. */
 struct handshake {
 	struct obj_head obj;
+	struct list_node node; /* server->handshakes */
 	struct grpc_server *server;
+	struct addr peer;
 };
 
 static struct server_conn *conn_cast(void *arg)
@@ -139,6 +141,7 @@ static void on_ready(void *arg, struct io *io)
 	struct grpc_server *s = h->server;
 
 	h->obj.magic = 0;
+	list_remove(&h->node);
 	loop_defer_free(s->env.loop, h, free_memory);
 	s->n_handshakes--;
 	if (io != NULL && s->closing)
@@ -150,14 +153,36 @@ static void on_ready(void *arg, struct io *io)
 	grpc_server_finish_if_over(s);
 }
 
+/* Who opens connections and says nothing on them leaves some of the slots to others. */
+static bool has_its_share(const struct grpc_server *s, const struct addr *peer)
+{
+	size_t share = s->cfg.max_handshakes - s->cfg.max_handshakes / 4, n = 0;
+
+	if (s->n_handshakes < share || peer->family == ADDR_NONE)
+		return false;
+	LIST_EACH(&s->handshakes, node)
+	{
+		n += addr_eq_ip(&CONTAINER_OF(node, struct handshake, node)->peer, peer);
+	}
+	return n >= share;
+}
+
+static void refuse(struct grpc_server *s, struct io *io)
+{
+	s->stats.refused++;
+	io_close(&io, true);
+}
+
 static void on_accept(void *arg, struct io *io)
 {
 	struct grpc_server *s = grpc_server_cast(arg);
+	struct io_info info = {0};
 
 	s->stats.accepted++;
-	if (s->n_conns + s->n_handshakes >= s->cfg.max_conns && !make_room(s)) {
-		s->stats.refused++;
-		io_close(&io, true);
+	io_info(io, &info);
+	if (has_its_share(s, &info.peer) ||
+		(s->n_conns + s->n_handshakes >= s->cfg.max_conns && !make_room(s))) {
+		refuse(s, io);
 		return;
 	}
 	if (s->cfg.secure == NULL) {
@@ -168,6 +193,8 @@ static void on_accept(void *arg, struct io *io)
 
 	h->obj.magic = HANDSHAKE_MAGIC;
 	h->server = s;
+	h->peer = info.peer;
+	list_append(&s->handshakes, &h->node);
 	s->n_handshakes++;
 	pause_if_busy(s);
 	s->cfg.secure(s->cfg.secure_arg, io, on_ready, h);

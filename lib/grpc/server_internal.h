@@ -24,7 +24,7 @@ struct grpc_server {
 	size_t n_services;
 	struct listener **listeners;
 	size_t n_listeners;
-	struct list conns, calls;
+	struct list conns, calls, handshakes;
 	size_t n_conns, n_handshakes;
 	bool closing, draining, paused;
 	struct loop_timer close_timer;

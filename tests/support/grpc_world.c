@@ -200,7 +200,7 @@ static void on_raw(void *arg, struct io *io, int err)
 
 struct io *grpc_world_dial(struct grpc_world *w)
 {
-	struct dial_config cfg = {.to = w->addr};
+	struct dial_config cfg = {.to = w->addr, .from = w->from};
 	struct io *io = NULL;
 
 	dial_start(w->rig.net, &cfg, on_raw, &io);

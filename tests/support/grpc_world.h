@@ -38,7 +38,7 @@ struct grpc_world {
 	struct rig rig;
 	struct grpc_server *server;
 	struct grpc_channel *channel;
-	struct addr addr;
+	struct addr addr, from; /* from: of what grpc_world_dial dials; may be none */
 	struct dial *dial;
 	struct grpc_dialler dialler;
 	grpc_dialled_fn *dialled;

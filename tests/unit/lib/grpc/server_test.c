@@ -113,6 +113,34 @@ static void test_handshakes_are_bounded(void **state)
 	grpc_world_close(&g.w);
 }
 
+static void test_nobody_has_all_handshakes(void **state)
+{
+	struct gate g;
+	struct io *ios[6];
+
+	(void)state;
+	open_gate(&g, &(struct grpc_server_config){.max_handshakes = 4});
+	for (int i = 0; i < 4; i++)
+		ios[i] = grpc_world_dial(&g.w);
+	assert_int_equal(g.n, 3);
+	assert_int_equal(stats_of(&g.w).refused, 1);
+	g.w.from = raw_addr("192.0.2.77:0");
+	ios[4] = grpc_world_dial(&g.w);
+	assert_int_equal(g.n, 4);
+	release(&g, 0, false);
+	release(&g, 3, true);
+	g.w.from = (struct addr){.family = ADDR_NONE};
+	ios[5] = grpc_world_dial(&g.w);
+	assert_int_equal(g.n, 5);
+	assert_int_equal(stats_of(&g.w).refused, 1);
+	release(&g, 1, false);
+	release(&g, 2, false);
+	release(&g, 4, false);
+	for (int i = 0; i < 6; i++)
+		io_close(&ios[i], false);
+	grpc_world_close(&g.w);
+}
+
 static void test_connections_are_bounded(void **state)
 {
 	struct grpc_world w;
@@ -420,6 +448,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_secure_hook),
 		cmocka_unit_test(test_handshakes_are_bounded),
+		cmocka_unit_test(test_nobody_has_all_handshakes),
 		cmocka_unit_test(test_connections_are_bounded),
 		cmocka_unit_test(test_unknown_callers_make_room),
 		cmocka_unit_test(test_unfinished_requests_are_bounded),
