@@ -38,4 +38,10 @@ static inline bool bucket_take(struct bucket *b, uint64_t now)
 	return true;
 }
 
+/* Takes n, whether they are there or not: the next one is there so much later. */
+static inline void bucket_charge(struct bucket *b, uint64_t now, uint64_t n)
+{
+	b->full_at = (b->full_at > now ? b->full_at : now) + n * b->interval;
+}
+
 #endif

@@ -15,6 +15,7 @@
 #define PUSH_WAIT_NS (60 * NS_PER_S)  /* to be admitted */
 #define PUSH_REQUEST_RATE 200         /* requests of one stream per second, and at once */
 #define PUSH_REQUEST_BURST 2000
+#define PUSH_REQUEST_UNIT 4096 /* bytes that count as a request of their own */
 #define PUSH_NONCE 48
 
 enum push_end {

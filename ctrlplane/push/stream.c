@@ -196,12 +196,12 @@ static void on_resume(void *arg)
 	grpc_call_resume(stream_of(arg)->call);
 }
 
-/* Who sends faster than the rate is read at the rate. */
-static void slow_down(struct push_stream *s)
+/* Who sends faster than the rate is read at the rate: a large request is as much work as many. */
+static void slow_down(struct push_stream *s, size_t bytes)
 {
 	struct push *p = s->push;
 	uint64_t now = loop_now(p->cfg.loop);
-	bucket_take(&s->requests, now);
+	bucket_charge(&s->requests, now, 1 + bytes / PUSH_REQUEST_UNIT);
 	if (bucket_ready(&s->requests) <= now)
 		return;
 	grpc_call_pause(s->call);
@@ -215,7 +215,7 @@ static void on_message(void *arg, struct grpc_call *c, struct str bytes)
 	struct push_stream *s = stream_of(arg);
 	if (s->phase == PUSH_ENDED)
 		return;
-	slow_down(s);
+	slow_down(s, bytes.n);
 	if (s->phase == PUSH_WAITING)
 		park(s, bytes);
 	else

@@ -186,8 +186,7 @@ static void test_file_of_another_mesh(void **state)
 	web->params.trust_domain = mem_strdup("");
 	mem_free(web->params.root);
 	web->params.root = mem_printf("%s/other.pem", w->control.folder);
-	assert_int_equal(
-		file_replace(web->params.root, 0644, str_from(pem), err, sizeof(err)), 0);
+	assert_int_equal(file_replace(web->params.root, 0644, str_from(pem), err, sizeof(err)), 0);
 	mem_free(pem);
 	mesh_start_proxy(web);
 	expect_not_ready(web, "foreign: trust domain cluster.local, expected other.example");

@@ -40,11 +40,24 @@ static void test_least(void **state)
 	assert_int_equal(take_all(&b, NS_PER_S), 0);
 }
 
+static void test_charge(void **state)
+{
+	(void)state;
+	struct bucket b = bucket_make(10, 5);
+	uint64_t now = 1000 * NS_PER_S;
+	bucket_charge(&b, now, 2);
+	assert_int_equal(take_all(&b, now), 3);
+	bucket_charge(&b, now, 10);
+	assert_int_equal(take_all(&b, now + NS_PER_S), 0);
+	assert_int_equal(take_all(&b, now + 11 * NS_PER_S / 10), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_least),
+		cmocka_unit_test(test_charge),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

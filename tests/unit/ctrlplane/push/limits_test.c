@@ -158,6 +158,34 @@ static void test_flood(void **state)
 	push_world_close(&w);
 }
 
+/* Few large ones are no cheaper than many small ones. */
+static void test_flood_of_bytes(void **state)
+{
+	(void)state;
+	enum { LARGE_ONES = 40, SIZE = 250000 };
+	struct push_world w;
+	struct push_client me;
+	Weft__Mesh__V1__DiscoveryRequest m = WEFT__MESH__V1__DISCOVERY_REQUEST__INIT;
+	push_world_init(&w);
+	push_world_open(&w, SHOP("10.0.0.2"));
+	push_client_start(&me, &w, "shop/me", "");
+	m.response_nonce = mem_alloc(SIZE + 1);
+	memset(m.response_nonce, 'x', SIZE);
+	m.response_nonce[SIZE] = '\0';
+	for (unsigned i = 0; i < LARGE_ONES; i++)
+		push_client_send(&me, &m);
+	push_world_settle(&w);
+	uint64_t taken = push_world_metric(&w, "weft_push_stale_answers_total");
+	assert_true(taken > 30 && taken < LARGE_ONES);
+	loop_sim_advance(w.loop, 10 * NS_PER_S);
+	push_world_settle(&w);
+	assert_int_equal(push_world_metric(&w, "weft_push_stale_answers_total"), LARGE_ONES);
+	assert_false(me.ended);
+	mem_free(m.response_nonce);
+	push_client_close(&me);
+	push_world_close(&w);
+}
+
 #define CROWD 12
 #define LARGE (3u << 20)
 
@@ -250,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_flood_of_bytes),
 		cmocka_unit_test(test_parked),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_connections),
