@@ -26,9 +26,9 @@ static const struct conf_program program = {
 		"show which sidecars are connected to the control plane, whether each has in force "
 		"what it should have, and what each refused and why. SYNCED is yes; behind (the "
 		"sidecar knows a later position of the source than the control plane); waiting (to "
-		"be admitted, or an answer of the sidecar is due); rejected N. Exit code 0: all "
-		"that the source has are connected and synced; 1: not all, or there is no answer; "
-		"2: wrong usage.",
+		"be admitted, or an answer of the sidecar is due); withheld (nothing can be told, "
+		"the reason stands below); rejected N. Exit code 0: all that the source has are "
+		"connected and synced; 1: not all, or there is no answer; 2: wrong usage.",
 	.synopsis = "weft proxy-status [flags] [NAMESPACE/POD]",
 	.examples = "weft proxy-status\n"
 		    "  weft proxy-status shop/web-1\n"
@@ -60,15 +60,24 @@ static bool all_synced(struct asked *a)
 	return true;
 }
 
+/* What of a SPIFFE ID does not follow from the pod's own namespace. */
+static struct str account(struct str id)
+{
+	size_t from = id.n;
+	while (from > 0 && id.p[from - 1] != '/')
+		from--;
+	return str_sub(id, from, id.n - from);
+}
+
 static void print_proxies(struct asked *a)
 {
 	static const char *const titles[] = {
-		"POD", "IDENTITY", "VERSION", "CONNECTED", "SYNCED", "RESOURCES", NULL};
+		"POD", "ACCOUNT", "VERSION", "CONNECTED", "SYNCED", "RESOURCES", NULL};
 	struct table t;
 	table_init(&t, &a->arena, titles);
 	for (const struct yaml_node *p = ask_first(a->json, "proxies"); p != NULL; p = p->next) {
 		table_add(&t, ask_str(p, "pod"));
-		table_add(&t, ask_str(p, "identity"));
+		table_add(&t, account(ask_str(p, "identity")));
 		table_add(&t, ask_str(p, "version"));
 		table_add(&t, ask_age(&a->arena, ask_str(p, "connectedSince")));
 		table_add(&t, synced(&a->arena, p));
@@ -77,12 +86,13 @@ static void print_proxies(struct asked *a)
 	for (const struct yaml_node *p = ask_first(a->json, "notConnected"); p != NULL;
 		p = p->next) {
 		table_add(&t, ask_str(p, "pod"));
-		table_add(&t, ask_str(p, "identity"));
+		table_add(&t, account(ask_str(p, "identity")));
 		table_add(&t, STR_NULL);
 		table_add(&t, STR("no"));
 		table_add(&t, STR("no"));
 		table_add(&t, STR_NULL);
 	}
+	table_sort(&t);
 	table_print(&t);
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/obj.h"
@@ -74,6 +75,20 @@ void table_addf(struct table *t, const char *fmt, ...)
 	va_end(args);
 	size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
 	table_add(t, arena_str(t->arena, str_make(text, len)));
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct str *x = a, *y = b;
+	int d = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
+	return d != 0 ? d : (x->n > y->n) - (x->n < y->n);
+}
+
+void table_sort(struct table *t)
+{
+	ASSERT(t->n % t->columns == 0);
+	qsort(t->cells + t->columns, t->n / t->columns - 1, t->columns * sizeof(*t->cells),
+		by_first);
 }
 
 void table_print(const struct table *t)

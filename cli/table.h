@@ -22,6 +22,8 @@ void table_init(struct table *t, struct arena *arena, const char *const *titles)
 /* The next cell; an empty one is shown as "-". */
 void table_add(struct table *t, struct str cell);
 void table_addf(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* By the first column, whole rows only. */
+void table_sort(struct table *t);
 /* Prints to stdout, nothing where there are no rows. */
 void table_print(const struct table *t);
 

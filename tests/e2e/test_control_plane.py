@@ -63,8 +63,9 @@ def test_proxy_status(world):
         row = proxies[f"default/{p.name}"]
         assert row["identity"] == p.spiffe_id and row["uid"] == p.uid and not row["behind"] and not row["rejections"]
     table = world.control.weft("proxy-status").stdout
-    for name in proxies:
-        assert name in table
+    lines = table.splitlines()[1:]
+    assert [line.split()[:2] for line in lines] == [["default/client", "client"], ["default/web0", "web"], ["default/web1", "web"]]
+    assert max(map(len, lines)) <= 80, "calm, and nothing below the table"
     client = world.control.weft("config", "default/client").stdout
     assert "Service/default/web" in client and "Workload/default/client" in client
     web = world.control.weft("config", "default/web0").stdout

@@ -238,7 +238,7 @@ def test_tokens_are_kept_as_hashes(plane):
 
 def test_discovery_and_status(plane):
     before = plane.status(code=1).stdout
-    assert before.split()[:6] == ["POD", "IDENTITY", "VERSION", "CONNECTED", "SYNCED", "RESOURCES"]
+    assert before.split()[:6] == ["POD", "ACCOUNT", "VERSION", "CONNECTED", "SYNCED", "RESOURCES"]
     assert "shop/client" in before and "shop/web" in before and "Not connected" in before and "shop/plain" not in before
     with plane.api(plane.session("shop/web")) as web, plane.api(plane.session("shop/client")) as client:
         streams = [web.discover(), client.discover()]

@@ -49,11 +49,33 @@ static void test_cells(void **state)
 	arena_clear(&a);
 }
 
+static void test_sort(void **state)
+{
+	static const char *const titles[] = {"POD", "N", NULL};
+	static const char *const rows[] = {
+		"shop/web", "1", "a/web-10", "2", "shop/we", "3", "a/web-1", "4"};
+	static const char *const want[] = {
+		"POD", "N", "a/web-1", "4", "a/web-10", "2", "shop/we", "3", "shop/web", "1"};
+	struct arena a;
+	struct table t;
+	(void)state;
+	arena_init(&a, NULL);
+	table_init(&t, &a, titles);
+	table_sort(&t);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		table_add(&t, str_from(rows[i]));
+	table_sort(&t);
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		assert_true(str_eq(t.cells[i], str_from(want[i])));
+	arena_clear(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_safe),
 		cmocka_unit_test(test_cells),
+		cmocka_unit_test(test_sort),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
