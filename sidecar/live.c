@@ -6,6 +6,7 @@
 #include "sidecar/live_internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/base/alloc.h"
 #include "sidecar/snapshot/build.h"
@@ -158,9 +159,17 @@ static bool on_in_use(void *arg, const struct addr *ip)
 	return flow_uses(live_check(arg)->cfg.flow, ip);
 }
 
+/* What denies is kept before the control plane hears that it is in force: a process that is killed
+ * then shall not come back without it. */
 static void on_discovered(void *arg)
 {
-	keeper_touch(live_check(arg)->keeper);
+	struct live *l = live_check(arg);
+	const struct snapshot *snap = l->cfg.flow->snap;
+	keeper_touch(l->keeper);
+	if (snap == NULL || memcmp(snap->rules, l->rules, sizeof(l->rules)) == 0)
+		return;
+	memcpy(l->rules, snap->rules, sizeof(l->rules));
+	keeper_flush(l->keeper);
 }
 
 static void on_credential_refused(void *arg)

@@ -29,6 +29,7 @@ struct live {
 	bool discovering, connected, saved_whole;
 	uint64_t files_refused;
 	char refusal[512];
+	uint8_t rules[SHA256_SIZE]; /* of the configuration that was last written for them */
 };
 
 static inline struct live *live_check(void *p)

@@ -173,6 +173,31 @@ static void test_file_that_is_too_old(void **state)
 	expect_answer(w, "200 OK");
 }
 
+/* What denies is in the file once it is in force, for whoever is killed right then. */
+static void test_a_denial_is_kept_at_once(void **state)
+{
+	struct control_pair *w = *state;
+	struct mesh_test_pod *web = w->pair.web;
+	Weft__Mesh__V1__State *st;
+	char err[256];
+	size_t policies = 0;
+	expect_answer(w, "200 OK");
+	mesh_advance(&w->pair.m, 2 * NS_PER_S);
+	w->control.extra =
+		"apiVersion: mesh.weft.dev/v1alpha1\nkind: AuthorizationPolicy\nmetadata: {name: "
+		"none, namespace: default}\nspec: {action: DENY, rules: [{}]}\n";
+	mesh_control_write(&w->control);
+	for (int i = 0; i < 5000 && proxy_flow(web->proxy)->snap->n_policies == 0; i++)
+		mesh_advance(&w->pair.m, NS_PER_MS);
+	assert_int_equal(proxy_flow(web->proxy)->snap->n_policies, 1);
+	assert_int_equal(state_read(web->params.state, &st, err, sizeof(err)), 0);
+	for (size_t i = 0; i < st->n_required; i++)
+		policies += st->required[i]->kind_case ==
+			WEFT__MESH__V1__RESOURCE__KIND_AUTHORIZATION_POLICY;
+	state_free(&st);
+	assert_int_equal(policies, 1);
+}
+
 /* Of which mesh this pod is its root says, where no flag does. */
 static void test_file_of_another_mesh(void **state)
 {
@@ -239,6 +264,7 @@ int main(void)
 		CONTROL_TEST(test_damaged_files_are_refused),
 		CONTROL_TEST(test_restart_with_an_identity_alone),
 		CONTROL_TEST(test_file_that_is_too_old),
+		CONTROL_TEST(test_a_denial_is_kept_at_once),
 		CONTROL_TEST(test_file_of_another_mesh),
 		CONTROL_TEST(test_clock_that_was_set_back),
 		CONTROL_TEST(test_file_cannot_be_written),
