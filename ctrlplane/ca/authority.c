@@ -80,14 +80,30 @@ int authority_sign(const struct authority *a, const struct cert_ca *ca, const st
 	return cert_ca_issue(ca, csr, key, what, out);
 }
 
+/* Sidecars know the control plane by it alone: a workload that had it would be their control plane.
+ */
+static bool is_own_id(const struct authority *a, struct str spiffe_id)
+{
+	char own[SPIFFE_ID_MAX + 1];
+	return authority_own_id(a, own) != 0 || str_eq(spiffe_id, str_from(own));
+}
+
+static const char *remark(int e, bool own)
+{
+	if (own)
+		return " (it is the control plane's own identity)";
+	return e == ERR_EXPIRED ? " (the CA's own certificate has ended)" : "";
+}
+
 int authority_issue(struct authority *a, const struct cert_csr *csr, struct str spiffe_id,
 	struct str pod_uid, struct cert_chain **out, char *err, size_t size)
 {
 	struct cert_issue what = {.spiffe_id = spiffe_id, .pod_uid = pod_uid};
-	int e = authority_sign(a, authority_signer(a), csr, NULL, &what, out);
+	bool own = is_own_id(a, spiffe_id);
+	int e = own ? ERR_DENIED : authority_sign(a, authority_signer(a), csr, NULL, &what, out);
 	if (e != 0) {
 		snprintf(err, size, "the CA does not issue that: %s%s", err_text(e),
-			e == ERR_EXPIRED ? " (the CA's own certificate has ended)" : "");
+			remark(e, own));
 		log_at(a->log, LOG_WARN, "ca", "not issued", LOG_S("id", spiffe_id),
 			LOG_S("pod_uid", pod_uid), LOG_Z("error", err));
 		return e;

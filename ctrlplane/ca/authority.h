@@ -36,7 +36,8 @@ int authority_start(const struct authority_config *cfg, struct authority **out, 
 	size_t size);
 void authority_stop(struct authority **a);
 
-/* A leaf for an attested workload: 0 or ERR_* with text. Logged with identity and serial. */
+/* A leaf for an attested workload: 0 or ERR_* with text (ERR_DENIED: of another trust domain, or
+ * the control plane's own). Logged with identity and serial. */
 int authority_issue(struct authority *a, const struct cert_csr *csr, struct str spiffe_id,
 	struct str pod_uid, struct cert_chain **out, char *err, size_t size);
 /*

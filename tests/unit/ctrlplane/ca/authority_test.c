@@ -81,6 +81,9 @@ static void test_issued(void **state)
 	free(pem);
 	cert_chain_unref(&c);
 	assert_int_equal(ca_world_issue(w, "spiffe://other/ns/a/sa/b", "", &c), ERR_DENIED);
+	/* Whoever had it would be the control plane to every sidecar. */
+	const char *own = "spiffe://cluster.local/ns/weft-system/sa/weft-ctrlplane";
+	assert_int_equal(ca_world_issue(w, own, "u-1", &c), ERR_DENIED);
 	assert_int_equal(ca_world_issue(w, "no id", "", &c), ERR_INVAL);
 	assert_int_equal(ca_world_issue(w, WEB, "not a uid", &c), ERR_INVAL);
 }
