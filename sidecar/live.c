@@ -219,9 +219,8 @@ static void on_identity(void *arg)
 				LOG_Z("error", fault.reason));
 	}
 	keeper_touch(l->keeper);
-	/* A token is spent for it: what came must not be lost with the process. */
-	if (!l->discovering)
-		keeper_flush(l->keeper);
+	/* A token may have been spent for it: what came must not be lost with the process. */
+	keeper_flush(l->keeper);
 	discover(l);
 }
 

@@ -198,6 +198,42 @@ static void test_a_denial_is_kept_at_once(void **state)
 	assert_int_equal(policies, 1);
 }
 
+static char *kept_session(const struct mesh_test_pod *pod)
+{
+	Weft__Mesh__V1__State *st;
+	char err[256];
+	assert_int_equal(state_read(pod->params.state, &st, err, sizeof(err)), 0);
+	char *session = mem_strdup(st->session);
+	state_free(&st);
+	return session;
+}
+
+/* A second token was spent for a second session: that is in the file as soon as it is there. */
+static void test_another_session_is_kept_at_once(void **state)
+{
+	struct control_pair *w = *state;
+	struct mesh_test_pod *web = w->pair.web;
+	char *tokens = mem_printf("%s/tokens", w->control.params.data_dir);
+	expect_answer(w, "200 OK");
+	mesh_advance(&w->pair.m, 2 * NS_PER_S);
+	char *before = kept_session(web);
+	mesh_control_stop(&w->control);
+	unlink(tokens);
+	mesh_control_start(&w->control);
+	mesh_control_token(&w->control, web);
+	unsigned issued = mesh_count_logged(&w->pair.m, "certificate issued");
+	for (int i = 0; i < 100000; i++) {
+		if (mesh_count_logged(&w->pair.m, "certificate issued") > issued)
+			break;
+		mesh_advance(&w->pair.m, NS_PER_MS);
+	}
+	char *after = kept_session(web);
+	assert_string_not_equal(before, after);
+	mem_free(before);
+	mem_free(after);
+	mem_free(tokens);
+}
+
 /* Of which mesh this pod is its root says, where no flag does. */
 static void test_file_of_another_mesh(void **state)
 {
@@ -265,6 +301,7 @@ int main(void)
 		CONTROL_TEST(test_restart_with_an_identity_alone),
 		CONTROL_TEST(test_file_that_is_too_old),
 		CONTROL_TEST(test_a_denial_is_kept_at_once),
+		CONTROL_TEST(test_another_session_is_kept_at_once),
 		CONTROL_TEST(test_file_of_another_mesh),
 		CONTROL_TEST(test_clock_that_was_set_back),
 		CONTROL_TEST(test_file_cannot_be_written),
