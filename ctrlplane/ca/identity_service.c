@@ -69,13 +69,18 @@ static void refuse_caller(struct sign *s, enum grpc_status status)
 	refuse(s, status == GRPC_UNAVAILABLE ? REFUSED_SOURCE : REFUSED_CALLER, status);
 }
 
-/* By pod, so that one that asks without end takes nothing from others of its service account. */
+/*
+ * By pod, so that one that asks without end takes nothing from others of its service account. Join
+ * tokens apart: one that is spent is still a token of the pod, and whoever has found it must not
+ * keep the pod itself from renewing.
+ */
 static bool within_limit(struct sign *s)
 {
 	struct identity_service *i = s->i;
 	const struct attested *who = &s->who;
-	struct str key = arena_printf(grpc_call_arena(s->call), "%.*s %.*s %.*s",
-		STR_ARG(who->spiffe_id), STR_ARG(who->pod), STR_ARG(who->uid));
+	struct str key = arena_printf(grpc_call_arena(s->call), "%.*s %.*s %.*s%s",
+		STR_ARG(who->spiffe_id), STR_ARG(who->pod), STR_ARG(who->uid),
+		who->how == ATTEST_JOIN_TOKEN ? " join" : "");
 	uint64_t wait;
 	if (issue_limit_take(i->limit, key, loop_now(i->cfg.loop), &wait))
 		return true;

@@ -338,6 +338,23 @@ static void test_limit(void **state)
 	assert_true(ca_world_said(&f->w, "too many certificates"));
 }
 
+/* Who has found a spent token uses up nothing that its pod needs. */
+static void test_limit_of_a_found_token(void **state)
+{
+	struct fixture *f = *state;
+	struct cert_key *other = cert_key_generate();
+	char web[64], session[64];
+	ca_world_source(&f->w, SOURCE);
+	token_for(f, "web", web);
+	expect(f, sign(f, web, f->key), GRPC_OK, "");
+	snprintf(session, sizeof(session), "%s", f->got.session);
+	for (int i = 1; i < BURST; i++)
+		expect(f, sign(f, web, other), GRPC_UNAUTHENTICATED, "spent");
+	expect(f, sign(f, web, other), GRPC_RESOURCE_EXHAUSTED, "");
+	expect(f, sign(f, session, f->key), GRPC_OK, "");
+	cert_key_unref(&other);
+}
+
 static void test_clocks(void **state)
 {
 	struct fixture *f = *state;
@@ -377,6 +394,7 @@ int main(void)
 		T(test_nobody),
 		T(test_bad_requests),
 		T(test_limit),
+		T(test_limit_of_a_found_token),
 		T(test_clocks),
 		T(test_an_ended_ca),
 	};
