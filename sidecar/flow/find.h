@@ -12,6 +12,8 @@ void lookup_start(struct conn *c);
 /* Which destination c->orig is, as far as is known now; what is not known is asked for, and refused
  * with reason discovery for the time being: true then. */
 bool lookup_find(struct conn *c, const struct snapshot *s, struct dest *out);
+/* What was passed on as nobody's is nobody's still, by the answer of now. */
+bool lookup_still_nobody(const struct conn *c);
 /* What was told of a destination of the snapshot proved wrong. */
 void lookup_refresh(const struct flow *f, const struct dest *d);
 /* Who calls in plaintext is not known by name: asked for, so that the next time it is. */

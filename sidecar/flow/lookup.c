@@ -73,6 +73,14 @@ bool lookup_find(struct conn *c, const struct snapshot *s, struct dest *out)
 	return false;
 }
 
+bool lookup_still_nobody(const struct conn *c)
+{
+	const struct lookup *l = &c->flow->lookup;
+	struct addr ip = addr_with_port(&c->orig, 0);
+	return l->ask == NULL || !snapshot_in_mesh(c->flow->snap, &ip) ||
+		l->ask(l->arg, &ip) == LOOKUP_NOT_MESHED;
+}
+
 void lookup_source(const struct conn *c)
 {
 	const struct lookup *l = &c->flow->lookup;

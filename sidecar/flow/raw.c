@@ -158,13 +158,17 @@ static void raw_failed(struct conn *c, const struct connect_failure *failure)
 		spec_fail(c, failure->reason, failure->text);
 }
 
-/* The configuration changed while it was dialled: in plaintext it may be another pod's by now. 0, or
- * a mesh reason. */
+/* What is known changed while it was dialled: in plaintext it may be another pod's by now. 0, or a
+ * mesh reason. */
 static int still_plain(const struct conn *c)
 {
 	bool plain = c->dest.kind == DEST_PASSTHROUGH ||
 		(c->endpoint != NULL && !c->endpoint->meshed);
-	if (c->direction == SPAN_INBOUND || !plain || c->snap == c->flow->snap)
+	if (c->direction == SPAN_INBOUND || !plain)
+		return 0;
+	if (c->dest.kind == DEST_PASSTHROUGH && !lookup_still_nobody(c))
+		return MESH_DISCOVERY; /* named, and what was named has not come yet */
+	if (c->snap == c->flow->snap)
 		return 0;
 	return dest_still(c->flow->snap, &c->orig, c->endpoint, &c->span.upstream);
 }

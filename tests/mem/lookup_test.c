@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "lib/net/net_sim.h"
 #include "tests/support/mesh_pair.h"
 
 #define GET "GET / HTTP/1.1\r\nHost: web\r\n\r\n"
@@ -173,6 +174,38 @@ static void test_not_meshed(void **state)
 	wire_fini(&y);
 	wire_fini(&z);
 	mesh_raw_stop(&app);
+	mesh_assert_idle(&p->m);
+}
+
+/* The answer is another one when the connection comes about: no byte goes out in plaintext. */
+static void test_not_meshed_any_more(void **state)
+{
+	struct oracle o;
+	struct mesh_raw raw;
+	struct wire x;
+	struct pair *p = *state;
+	struct mesh_test_pod *bare = mesh_pod(&p->m, "bare", false);
+	struct addr ip = ip_of(bare->ip);
+	bare->hidden = true;
+	oracle_start(&o, p);
+	o.answer = LOOKUP_NOT_MESHED;
+	mesh_raw_start(&raw, bare, 9090, NULL);
+	for (int again = 0; again < 2; again++) {
+		net_sim_fail(p->m.net, &ip, ERR_TIMEOUT);
+		wire_init(&x, &p->m.w, mesh_dial(&p->m, p->client, "10.77.0.4:9090"));
+		wire_send(&x, STR("\1\2\3"), 0, NULL);
+		mesh_advance(&p->m, NS_PER_S);
+		o.answer = again ? LOOKUP_NOT_MESHED : LOOKUP_UNKNOWN;
+		net_sim_fail(p->m.net, &ip, 0);
+		net_sim_retransmit(p->m.net);
+		mesh_advance(&p->m, NS_PER_S);
+		assert_int_equal(raw.n, again + 1);
+		assert_int_equal(raw.wires[again].total, again ? 3 : 0);
+		assert_int_equal(x.err, again ? 0 : ERR_RESET);
+		wire_fini(&x);
+		o.answer = LOOKUP_NOT_MESHED;
+	}
+	mesh_raw_stop(&raw);
 	mesh_assert_idle(&p->m);
 }
 
@@ -434,6 +467,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PAIR_TEST(test_found_while_it_waits),
 		PAIR_TEST(test_not_meshed),
+		PAIR_TEST(test_not_meshed_any_more),
 		PAIR_TEST(test_nobody_answers),
 		PAIR_TEST(test_a_server_that_speaks_first_becomes_known_late),
 		PAIR_TEST(test_refused_at_once),
