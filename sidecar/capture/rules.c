@@ -7,10 +7,10 @@
 #include "lib/base/alloc.h"
 
 static const struct chain_info chain_rows[CHAIN_COUNT] = {
-#define CHAIN(id, table, hook, guard, ipt, nft, base, nft_guard)            \
-	[CHAIN_##id] = {table, hook, guard, ipt, nft, base, nft_guard,      \
-		CHAIN_##id == CHAIN_IN || CHAIN_##id == CHAIN_INVALID_IN || \
-			CHAIN_##id == CHAIN_UDP_IN,                         \
+#define CHAIN(id, table, hook, guard, ipt, nft, base, nft_guard)                   \
+	[CHAIN_##id] = {table, hook, guard, ipt, nft, base, nft_guard,             \
+		CHAIN_##id == CHAIN_IN || CHAIN_##id == CHAIN_INVALID_IN ||        \
+			CHAIN_##id == CHAIN_UDP_IN || CHAIN_##id == CHAIN_PAST_IN, \
 		CHAIN_##id == CHAIN_UDP_IN || CHAIN_##id == CHAIN_UDP_OUT},
 #include "sidecar/capture/chains.def"
 #undef CHAIN
@@ -171,6 +171,45 @@ static void build_invalid(struct ruleset *rs)
 			.why = "belongs to no connection"});
 }
 
+/*
+ * A first packet that the rules below redirect, and that was not: conntrack took it for one of a
+ * connection that has ended and was never translated, because the sidecar used the same four
+ * numbers a moment ago and was answered by a reset. It would go out, or in, past the sidecar for as
+ * long as the new connection lives. Dropped, the client sends it again, and the old entry has gone
+ * by then.
+ */
+static void build_past(struct ruleset *rs)
+{
+	const struct capture_config *cfg = rs->cfg;
+	struct rule drop = {.chain = CHAIN_PAST_OUT,
+		.action = DO_DROP,
+		.why = "captured by the rules, but not translated"};
+
+	add(rs,
+		(struct rule){.chain = CHAIN_PAST_IN,
+			.match = MATCH_IFACE,
+			.iface = "lo",
+			.why = "what comes from the pod itself was judged on its way out"});
+	add_ifaces(rs, CHAIN_PAST_IN);
+	add_ports(rs, CHAIN_PAST_IN, MATCH_DPORTS, &cfg->own_ports,
+		"the sidecar's ports for others");
+	add_ports(rs, CHAIN_PAST_IN, MATCH_DPORTS, &cfg->exclude_inbound_ports, "excluded ports");
+	add_ports(rs, CHAIN_PAST_IN, MATCH_DPORTS, &rs->inbound,
+		"meant for the sidecar itself, which refuses it: redirecting changes nothing");
+	add(rs, (struct rule){.chain = CHAIN_PAST_IN, .action = DO_DROP, .why = drop.why});
+
+	add_ifaces(rs, CHAIN_PAST_OUT);
+	add_owner(rs, CHAIN_PAST_OUT, "the sidecar itself");
+	add_loopback(rs, CHAIN_PAST_OUT, MATCH_DST);
+	add_ports(rs, CHAIN_PAST_OUT, MATCH_DPORTS, &cfg->exclude_outbound_ports, "excluded ports");
+	add_cidrs(rs, CHAIN_PAST_OUT, MATCH_DST, &cfg->exclude_outbound_cidrs,
+		(struct rule){.why = "excluded destinations"});
+	if (cfg->include_outbound_cidrs.n == 0)
+		add(rs, drop);
+	else
+		add_cidrs(rs, CHAIN_PAST_OUT, MATCH_DST, &cfg->include_outbound_cidrs, drop);
+}
+
 static const struct port_list dns_port = {.n = 1, .v = {{53, 53}}};
 
 static void build_udp(struct ruleset *rs)
@@ -209,9 +248,12 @@ static void build_udp(struct ruleset *rs)
 void ruleset_build(struct ruleset *rs, const struct capture_config *cfg, enum addr_family family)
 {
 	*rs = (struct ruleset){.family = family, .cfg = cfg};
+	rs->inbound.n = 1;
+	rs->inbound.v[0] = (struct port_range){cfg->inbound_port, cfg->inbound_port};
 	build_invalid(rs);
 	if (cfg->udp_deny)
 		build_udp(rs);
+	build_past(rs);
 	build_in(rs);
 	build_out(rs);
 }

@@ -58,6 +58,7 @@ struct rule {
 struct ruleset {
 	enum addr_family family;
 	const struct capture_config *cfg;
+	struct port_list inbound; /* the port that incoming connections are redirected to */
 	struct rule *v;
 	size_t n, cap;
 };
