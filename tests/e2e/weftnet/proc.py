@@ -41,6 +41,7 @@ class Proc:
     def __init__(self, name, args, log, env=None):
         self.name, self.log = name, log
         self._file = open(log, "ab")
+        self._begin = self._file.tell()
         self.popen = subprocess.Popen([str(a) for a in args], stdin=subprocess.DEVNULL,
                                       stdout=self._file, stderr=subprocess.STDOUT,
                                       start_new_session=True,
@@ -54,15 +55,21 @@ class Proc:
         with open(self.log, errors="replace") as f:
             return f.read()
 
+    def own_text(self):
+        """Without what a process before it has left in the same log."""
+        with open(self.log, "rb") as f:
+            f.seek(self._begin)
+            return f.read().decode(errors="replace")
+
     def alive(self):
         return self.popen.poll() is None
 
     def wait_text(self, needle, timeout=WAIT_S):
-        """Waits until the log has needle; an early end of the process is an error at once."""
+        """Waits until it has said needle in its log; an early end of the process is an error at once."""
         def seen():
-            if needle in self.text():
+            if needle in self.own_text():
                 return True
-            if not self.alive() and needle not in self.text():
+            if not self.alive() and needle not in self.own_text():
                 raise WeftError(f"{self.name} ended with {self.popen.returncode}:\n{self.text()}")
             return False
         try:
