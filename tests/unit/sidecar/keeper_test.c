@@ -3,12 +3,14 @@
  * at once at the end.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -145,6 +147,35 @@ static void test_the_disk_refuses(void **state)
 	assert_int_equal(keeper_failures(w->keeper), n);
 }
 
+/* The disk is full after some bytes: what was written before stays, nothing else does. */
+static void test_the_disk_is_full(void **state)
+{
+	struct world *w = *state;
+	struct rlimit before, small;
+	Weft__Mesh__V1__State *st;
+	char err[256];
+	keeper_touch(w->keeper);
+	loop_sim_advance(w->loop, NS_PER_S);
+	assert_true(is_there(w));
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 20;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	keeper_touch(w->keeper);
+	loop_sim_advance(w->loop, 200 * NS_PER_MS);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(keeper_failures(w->keeper), 1);
+	assert_int_equal(state_read(w->path, &st, err, sizeof(err)), 0);
+	assert_int_equal(st->written_at, 1800000000);
+	state_free(&st);
+	assert_int_equal(unlink(w->path), 0);
+	assert_int_equal(rmdir(w->folder), 0); /* empty */
+	assert_int_equal(mkdir(w->folder, 0700), 0);
+	loop_sim_advance(w->loop, 2 * NS_PER_S);
+	assert_true(is_there(w));
+}
+
 /* What could not be written is not to be any more: the next change is written all the same. */
 static void test_nothing_to_write_after_a_failure(void **state)
 {
@@ -184,6 +215,7 @@ int main(void)
 		TEST(test_together),
 		TEST(test_nothing_to_write),
 		TEST(test_the_disk_refuses),
+		TEST(test_the_disk_is_full),
 		TEST(test_nothing_to_write_after_a_failure),
 		TEST(test_flush),
 	};
