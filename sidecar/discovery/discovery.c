@@ -7,6 +7,8 @@
 #include "lib/base/alloc.h"
 #include "lib/base/err.h"
 
+#define TRIM_AGAIN_NS NS_PER_S
+
 /* -- between the tables and the user ---------------------------------------------------------- */
 
 static int check(void *arg, const Weft__Mesh__V1__Resource *r, struct snapshot_fault *fault)
@@ -89,20 +91,32 @@ static void settle(struct discovery *d)
 		LOG_U("resources", map_count(d->res.slots)), LOG_Z("position", d->position));
 }
 
+/* What is over a bound because it was in use goes soon after it is not: nobody tells us when. */
+static uint64_t trim(struct discovery *d, uint64_t now)
+{
+	trim_destinations(d);
+	keys_trim(&d->keys, address_in_use, d);
+	bool over = d->res.n_lru > d->cfg.max_destinations ||
+		d->keys.n_negatives > d->keys.max_negatives;
+	return over ? now + TRIM_AGAIN_NS : UINT64_MAX;
+}
+
 static void on_after(void *arg)
 {
 	struct discovery *d = OBJ_CAST(struct discovery, DISCOVERY_MAGIC, arg);
 	settle(d);
 	tell(d);
-	trim_destinations(d);
-	keys_trim(&d->keys, address_in_use, d);
+	uint64_t now = loop_now(d->cfg.loop);
+	uint64_t again = trim(d, now);
 	settle(d);
 	if (d->keys.changed || d->changed) {
 		d->keys.changed = d->changed = false;
 		d->cfg.user->changed(d->cfg.arg);
 	}
-	uint64_t next = keys_retry(&d->keys, loop_now(d->cfg.loop));
-	if (next != 0 && !loop_timer_running(&d->retry))
+	uint64_t next = keys_retry(&d->keys, now);
+	if (next == 0 || next > again)
+		next = again;
+	if (next != UINT64_MAX)
 		loop_timer_at(&d->retry, next);
 	loop_flush(&d->flush);
 }

@@ -55,7 +55,7 @@ struct discovery {
 	char position[POSITION_MAX + 1];
 	struct loop_task after;  /* tells, bounds, puts in force */
 	struct loop_task flush;  /* what is to be said, in one message */
-	struct loop_timer retry; /* of what the server refused */
+	struct loop_timer retry; /* of what the server refused; of what was over a bound */
 	bool changed, was_ready;
 	uint64_t forgotten;           /* destinations beyond max_destinations */
 	Weft__Mesh__V1__State filled; /* what discovery_fill lent */

@@ -111,13 +111,18 @@ def test_many_addresses(world):
         for base in ("10.96.", "fd96::1:"):
             world.client.exec("/usr/bin/python3", "-c", DIAL, base, str(number), timeout=300)
         wait_for("connections to end", lambda: world.client.metric("weft_connections_open", ) < 20, timeout=60)
-    dial(min(n, 20_000))  # what it takes at most is taken once
-    before = rss_kib(world.client)
-    dial(n)
-    after = rss_kib(world.client)
+    # What it takes at most depends on how many of them are open at a time; what leaks is more each time.
+    dial(min(n, 20_000))
+    rss = [rss_kib(world.client)]
+    for _ in range(3):
+        dial(n)
+        rss.append(rss_kib(world.client))
+        if rss[-1] - rss[-2] < 2 * 1024:
+            break
     if not SANITIZED:
-        assert after - before < 2 * 1024, (before, after)
-    assert world.client.metric("weft_discovery_subscriptions") <= 4096 + 1024 + 1024
+        assert rss[-1] - rss[-2] < 2 * 1024, rss
+    # What a connection in plaintext uses is not forgotten; afterwards it is.
+    wait_for("subscriptions", lambda: world.client.metric("weft_discovery_subscriptions") <= 4096 + 1024 + 1024)
     assert "HTTP/1.1 200" in world.get(world.service.ip4)
     assert world.control.admin("/healthz/ready")[0] == 200
 

@@ -269,6 +269,23 @@ static void test_not_meshed_and_in_use(void **state)
 	assert_int_equal(disc_unsubscribed(w, "10.0.0.0"), 1);
 }
 
+/* Over the bound because it was in use, it goes although nothing else happens. */
+static void test_over_the_bound_for_a_while(void **state)
+{
+	struct disc *w = *state;
+	struct oracle o = {0};
+	w->max_negatives = 0;
+	w->in_use = "10.0.0.0";
+	begin(w, &o);
+	assert_int_equal(ask(w, 0), LOOKUP_UNKNOWN);
+	disc_advance(w, 10 * NS_PER_S);
+	assert_int_equal(w->d->keys.n_negatives, 1);
+	w->in_use = NULL;
+	disc_advance(w, 2 * NS_PER_S);
+	assert_int_equal(w->d->keys.n_negatives, 0);
+	assert_int_equal(disc_unsubscribed(w, "10.0.0.0"), 1);
+}
+
 /* Two names, one destination: it stays while one of them is left. */
 static void test_two_keys_one_destination(void **state)
 {
@@ -302,6 +319,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_least_used, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_in_use_beyond_the_bound, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_meshed_and_in_use, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_over_the_bound_for_a_while, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_two_keys_one_destination, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
