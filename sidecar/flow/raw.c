@@ -162,8 +162,8 @@ static void raw_failed(struct conn *c, const struct connect_failure *failure)
  * mesh reason. */
 static int still_plain(const struct conn *c)
 {
-	bool plain = c->dest.kind == DEST_PASSTHROUGH ||
-		(c->endpoint != NULL && !c->endpoint->meshed);
+	bool plain =
+		c->dest.kind == DEST_PASSTHROUGH || (c->endpoint != NULL && !c->endpoint->meshed);
 	if (c->direction == SPAN_INBOUND || !plain)
 		return 0;
 	if (c->dest.kind == DEST_PASSTHROUGH && !lookup_still_nobody(c))
