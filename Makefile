@@ -249,9 +249,12 @@ unit: $(unit_tests) $(replays) ## unit tests and the fuzzers' corpora (T=buf run
 mem: $(mem_tests) ## two sidecars in one process on a simulated loop (T= as above)
 	@$(if $(mem_tests),$(run_tests) $(mem_tests),echo "no tests in tests/mem")
 
+# All files at once, as many as there are cores; with PYTEST_ARGS one pytest, as it is.
+e2e_folders := $(wildcard tests/e2e tests/interop)
 e2e: all ## end-to-end and interoperability tests (PYTEST_ARGS='-k name')
-	@$(if $(wildcard tests/e2e tests/interop),WEFT_BUILD=$(B) $(PYTHON) -m pytest -q \
-		-o cache_dir=$(abspath $(B))/pytest-cache $(PYTEST_ARGS) $(wildcard tests/e2e tests/interop),echo "no tests in tests/e2e")
+	@$(if $(PYTEST_ARGS),WEFT_BUILD=$(B) $(PYTHON) -m pytest -q \
+		-o cache_dir=$(abspath $(B))/pytest-cache $(PYTEST_ARGS) $(e2e_folders),WEFT_BUILD=$(B) $(PYTHON) \
+		tools/run-e2e --cache $(abspath $(B))/pytest-cache --jobs $(JOBS) $(e2e_folders))
 
 asan: ready ## unit and memory tests under ASan and UBSan
 	$(submake) VARIANT=asan tests
