@@ -146,3 +146,22 @@ def test_server_without_its_sidecar(world, family):
     for ip, port in ((svc.ip(family), 80), (bare.ip(family), HTTP)):
         assert "HTTP/1.1 200" in world.get(ip, port)
     app.close()
+
+
+def test_server_whose_sidecar_does_not_run(world, family):
+    """Its pod has one, and the redirect that comes before it: nobody answers, and the application receives no byte."""
+    world.set("STRICT")
+    name = f"late{family}"
+    late = world.mesh.pod(name, ports=[("http", HTTP)])
+    app = App(late, HTTP, http1())
+    svc = world.mesh.service(name, ("http", 80), target=HTTP)
+    late.capture()
+    world.control.reload()
+    for ip, port in ((svc.ip(family), 80), (late.ip(family), HTTP)):
+        out = world.get(ip, port)
+        assert "HTTP/1.1 503" in out and "x-weft-reason: UF" in out, out
+    assert attempt(world.stranger, late.ip(family), HTTP, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")[0] == b""
+    assert not app.conns
+    late.start_sidecar(capture=False)
+    assert "HTTP/1.1 200" in world.get(svc.ip(family), 80)
+    app.close()
