@@ -81,6 +81,8 @@ static void test_clean(void **state)
 	free(text);
 }
 
+#define PAST_GUARD "-p tcp -m tcp --tcp-flags SYN,ACK SYN -m conntrack ! --ctstate DNAT"
+
 /* Doubled hooks become one, what the configuration has no more goes, in one transaction per table.
  */
 static void test_hooks(void **state)
@@ -100,7 +102,10 @@ static void test_hooks(void **state)
 	assert_string_equal(text,
 		"*mangle\n-I PREROUTING 1 -p tcp -m conntrack --ctstate INVALID -j WEFT_INVALID_IN\n"
 		"-I OUTPUT 1 -p tcp -m conntrack --ctstate INVALID -j WEFT_INVALID_OUT\nCOMMIT\n"
-		"*filter\n-D OUTPUT -p udp -j WEFT_UDP_OUT\n-F WEFT_UDP_OUT\n-X WEFT_UDP_OUT\nCOMMIT\n"
+		"*filter\n-D OUTPUT -p udp -j WEFT_UDP_OUT\n"
+		"-I INPUT 1 " PAST_GUARD " -j WEFT_PAST_IN\n-I OUTPUT 1 " PAST_GUARD
+		" -j WEFT_PAST_OUT\n"
+		"-F WEFT_UDP_OUT\n-X WEFT_UDP_OUT\nCOMMIT\n"
 		"*nat\n-D PREROUTING -p tcp -j WEFT_IN\n-D PREROUTING -p tcp -j WEFT_IN\n-D THEIRS -g WEFT_OLD\n"
 		"-I PREROUTING 1 -p tcp -j WEFT_IN\n-I OUTPUT 1 -p tcp -j WEFT_OUT\n"
 		"-F WEFT_OLD\n-X WEFT_OLD\nCOMMIT\n");
