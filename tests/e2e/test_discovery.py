@@ -2,13 +2,14 @@
 carries a request, what is refused is named, and what worked goes on."""
 
 import os
+import socket
 import sys
 
 import pytest
 
 from conftest import make_mesh, url
 from test_policy import policy
-from weftnet import SANITIZED, Proc, run, wait_for
+from weftnet import SANITIZED, Proc, pcap, run, wait_for
 from weftnet.control import NODE_IP4
 from weftnet.inside import App, attempt, connect, echo, http1, inside
 from weftnet.mesh import ROOT
@@ -50,6 +51,13 @@ def drop(mesh, on):
         "-j", "DROP")
 
 
+def sent_to(pod, *ips):
+    """TCP packets that left the pod for one of these addresses, in clear or not."""
+    pod.recorder.catch_up()
+    wanted = {socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip) for ip in ips}
+    return [packet for packet in pcap.read_packets(pod.recorder.path) if packet[2] in wanted]
+
+
 @pytest.mark.parametrize("how", ["drops SYNs", "is silent"])
 def test_unknown_address(world, family, how):
     """The first connection to an unknown mesh address is refused in time with its reason, for HTTP and bytes."""
@@ -66,6 +74,7 @@ def test_unknown_address(world, family, how):
         assert "HTTP/1.1 503" in out and "x-weft-reason: discovery" in out, out
         assert attempt(world.client, raw, 80, b"\x00raw")[0] == b""
         assert world.client.metric("weft_connections_refused_total", reason="discovery") >= 1
+        assert sent_to(world.client, unknown, raw) == []
         # Known traffic goes on, and what lies outside of the mesh is not even asked for.
         assert "HTTP/1.1 200" in world.get(world.service.ip(family))
         asked = world.client.metric("weft_lookup_total")

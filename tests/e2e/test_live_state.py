@@ -111,6 +111,34 @@ def move(mesh, source, dest):
         run("ip", "-n", pod.netns, "neigh", "flush", "all")
 
 
+def test_memory_backed_file(world):
+    """On a volume in memory the last good state is kept without a word, and is enough for a restart; on any other the
+    log says so once."""
+    web = world.web
+    private, told = os.path.dirname(web.state), "is not on a memory-backed volume"
+    assert web.sidecar.text().count(told) >= 1
+    world.control.wait_connected(3)
+    wait_for("service", lambda: "HTTP/1.1 200" in world.get(world.service.ip4))
+    web.sidecar.stop()
+    run("mount", "-t", "tmpfs", "-o", f"size=4m,mode=0700,uid={PROXY_UID},gid={PROXY_UID}", "weft-test", private)
+    try:
+        web.start_sidecar(capture=False)
+        wait_for("the last good file", lambda: os.path.exists(web.state))
+        assert os.stat(web.state).st_mode & 0o777 == 0o600
+        before = web.sidecar.text().count(told)
+        world.control.kill()
+        web.sidecar.kill()
+        web.start_sidecar(capture=False, fresh=False)
+        assert "HTTP/1.1 200" in world.get(world.service.ip4)
+        assert web.sidecar.text().count(told) == before
+    finally:
+        world.control.start()
+        web.sidecar.kill()
+        run("umount", private)
+    web.start_sidecar(capture=False)
+    wait_for("service", lambda: "HTTP/1.1 200" in world.get(world.service.ip4))
+
+
 class Pressure:
     """Threads that ask one target each, on a new connection for each request; (status, body) of every answer."""
 
