@@ -65,7 +65,7 @@ void discovery_start(struct discovery *d);
 void discovery_kick(struct discovery *d);
 void discovery_free(struct discovery **d);
 
-/* As struct lookup (sidecar/flow/lookup.h) has them; arg is the discovery. */
+/* As struct lookup (sidecar/snapshot/lookup.h) has them; arg is the discovery. */
 int discovery_ask(void *d, const struct addr *ip); /* enum lookup_answer */
 void discovery_touch(void *d, const struct addr *ip);
 void discovery_refresh(void *d, const struct addr *ip);

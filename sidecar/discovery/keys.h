@@ -7,7 +7,7 @@
 #define WEFT_SIDECAR_DISCOVERY_KEYS_H
 
 #include "sidecar/discovery/resources.h"
-#include "sidecar/flow/lookup.h"
+#include "sidecar/snapshot/lookup.h"
 
 #define KEYS_PENDING_MAX 1024             /* asked for and not answered; beyond it: refused */
 #define KEYS_PENDING_KEEP (5 * NS_PER_S)  /* nobody waits any longer for one older than that */

@@ -8,7 +8,7 @@
 #include "lib/http/conn.h"
 #include "sidecar/balance/pick.h"
 #include "sidecar/flow/learned.h"
-#include "sidecar/flow/lookup.h"
+#include "sidecar/snapshot/lookup.h"
 #include "sidecar/params.h"
 #include "sidecar/snapshot/snapshot.h"
 #include "sidecar/telemetry/span.h"

@@ -2,8 +2,8 @@
  * How the flow asks about addresses in the mesh's ranges that the snapshot does not have. The
  * answers come from sidecar/discovery (through proxy.c); without it nothing more is ever known.
  */
-#ifndef WEFT_SIDECAR_FLOW_LOOKUP_H
-#define WEFT_SIDECAR_FLOW_LOOKUP_H
+#ifndef WEFT_SIDECAR_SNAPSHOT_LOOKUP_H
+#define WEFT_SIDECAR_SNAPSHOT_LOOKUP_H
 
 #include "lib/net/addr.h"
 
